@@ -1,0 +1,84 @@
+"""What the tests share: machines, and the rule for tests that cannot run here.
+
+A test says what it needs: `@pytest.mark.needs("root", "nspawn", "strace")`. Where that is missing it is
+skipped with the reason. Under CI=true nothing may be missing, and a skip for whatever reason is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from functools import cache
+from typing import Any
+
+import pytest
+
+from machine import Machine
+
+CI = os.environ.get("CI") == "true"
+
+
+def _root() -> bool:
+    return os.geteuid() == 0
+
+
+def _namespaces() -> bool:
+    """Root in a container is often not allowed to."""
+    return subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True).returncode == 0
+
+
+# A need that is not listed here is a program.
+NEEDS: dict[str, Callable[[], bool]] = {
+    "root": _root,
+    "namespaces": _namespaces,
+    "nspawn": lambda: shutil.which("systemd-nspawn") is not None,
+}
+
+
+@cache
+def _is_there(need: str) -> bool:
+    return NEEDS[need]() if need in NEEDS else shutil.which(need) is not None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*what): root, namespaces, nspawn, or the names of programs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "machine" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.needs("root", "namespaces", "nspawn"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    missing = [need for mark in item.iter_markers("needs") for need in mark.args if not _is_there(need)]
+    if missing:
+        pytest.skip(f"needs {', '.join(dict.fromkeys(missing))}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, None]:
+    outcome = yield
+    _forbid_skips(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, None]:
+    outcome = yield
+    _forbid_skips(outcome.get_result())
+
+
+def _forbid_skips(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped under CI=true: {report.longrepr}"
+
+
+@pytest.fixture
+def machine() -> Iterator[Callable[..., Machine]]:
+    """Makes machines, to be booted by the test and closed after it: `machine(lower, kmsg=True, …)`."""
+    with ExitStack() as machines:
+        yield lambda *arguments, **options: machines.enter_context(Machine(*arguments, **options))

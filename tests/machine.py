@@ -1,0 +1,480 @@
+"""Machines to test in: a real systemd as PID 1, in systemd-nspawn, on a copy-on-write tree.
+
+    with machine(files={"/etc/kubens/services.conf": "[MountNamespace]\\nWrap=kubelet\\n"}) as node:
+        node.systemctl("start", "kubelet.service")
+        assert node.mount_namespace(node.main_pid("kubelet.service")) != node.mount_namespace(1)
+
+A machine's tree is an overlay: below it this computer's own OS or a debootstrap tree, which stay as they are,
+above it a tmpfs.
+
+Nothing outlives a machine, however its test ends. Its mounts are in the mount namespace of one keeper process
+and nowhere else, its processes are in one control group, and the keeper kills and removes all of it as soon as
+its standard input is closed: by `close()`, or by the kernel when the tests were killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import random
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Union
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+BOOT_TIMEOUT = 60.0
+STOP_TIMEOUT = 60.0
+
+# What this computer's administrator configured is no part of a test, and a test shall not find the code that it
+# has not installed.
+HIDDEN = (
+    str(CHECKOUT),
+    "/etc/conf.d/netns",
+    "/etc/fstab",
+    "/etc/init.d",
+    "/etc/kubens",
+    "/etc/netns",
+    "/etc/systemd",
+    "/usr/lib/kubens",
+    "/usr/lib/systemd/system-generators/kubens-generator",
+    "/usr/local/lib/systemd",
+    "/var/lib/kubens",
+    "/var/log/journal",
+)
+
+# Slow, noisy, or of no use without a screen and a network.
+MASKED = (
+    "getty.target",
+    "ldconfig.service",
+    "systemd-firstboot.service",
+    "systemd-hwdb-update.service",
+    "systemd-journal-catalog-update.service",
+    "systemd-logind.service",
+    "systemd-networkd-wait-online.service",
+    "systemd-tmpfiles-clean.timer",
+    "systemd-update-utmp.service",
+    "systemd-update-utmp-runlevel.service",
+)
+
+ENVIRONMENT = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "TERM": "dumb",
+}
+
+ENTER = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
+
+# Its arguments: the machine's name, and its control group below /sys/fs/cgroup. /run and /sys/fs/cgroup are covered
+# so that nspawn leaves no files in the one and finds the same layout in the other everywhere.
+KEEPER = """
+set -eu
+mount -t tmpfs -o mode=755 "$1" /run
+mkdir /run/upper /run/work /run/tree
+mount -t cgroup2 "$1" /sys/fs/cgroup
+group=/sys/fs/cgroup$2
+mkdir "$group" "$group/nspawn" "$group/commands" "$group/kmsg"
+echo ready
+cat
+echo 1 >"$group/cgroup.kill"
+while ! find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do
+    sleep 0.01
+done
+"""
+
+# A fifo, not a file: each of those who log there opens it anew and would write over what is in the file.
+KMSG = """
+mkfifo /run/kmsg
+cat <>/run/kmsg >/run/kmsg.log &
+"""
+
+StrPath = Union[str, "os.PathLike[str]"]
+
+
+class MachineError(Exception):
+    """The machine itself failed: it did not boot, or did not stop."""
+
+
+class CommandError(subprocess.CalledProcessError):
+    """A command in a machine failed; says what it wrote."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.stdout}{self.stderr}".rstrip()
+
+
+class Machine:
+    """One machine, from its tree to its end. A context manager; `close()` may be called twice.
+
+    `lower` is the tree below the overlay, `arguments` go to systemd-nspawn as they are, `capabilities` are granted
+    on top of nspawn's own. With `kmsg` there is a stand-in for /dev/kmsg, which nspawn machines lack; `kmsg()`
+    reads it.
+    """
+
+    def __init__(
+        self,
+        lower: str = "/",
+        *,
+        arguments: Sequence[str] = (),
+        capabilities: Sequence[str] = (),
+        kmsg: bool = False,
+    ) -> None:
+        self._arguments = [*arguments]
+        if capabilities:
+            self._arguments.append("--capability=" + ",".join(capabilities))
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._leader = 0
+        # Linux 6.18 numbers namespaces in batches per processor, and binds no mount namespace whose number is below
+        # that of the caller's own. On one processor the numbers rise.
+        self._processor = random.choice(sorted(os.sched_getaffinity(0)))
+        self._console = tempfile.TemporaryFile("a+b")  # noqa: SIM115, lives as long as the machine
+        self.name = f"kubens-test-{uuid.uuid4().hex[:12]}"
+        self._group = f"{_own_control_group()}/{self.name}"
+        self._keeper = self._start_keeper()
+        try:
+            self._prepare_tree(lower)
+            if kmsg:
+                self._arguments.append("--bind=/run/kmsg:/dev/kmsg")
+                self.write("/etc/systemd/journald.conf.d/kmsg.conf", "[Journal]\nReadKMsg=no\n")
+                self._in_keeper("sh", "-euc", KMSG, group="kmsg")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # The tree
+
+    @property
+    def tree(self) -> Path:
+        """The root directory of the machine as this process can reach it; while it runs, with all of its mounts.
+
+        Beware of absolute symbolic links below it: the kernel follows them into this computer's own root.
+        `write()`, `read()`, `link()` and `install()` do not.
+        """
+        if self._leader:
+            return Path(f"/proc/{self._leader}/root")
+        return self._keeper_root / "run/tree"
+
+    def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
+        """Put a file there in the place of whatever was there, with the directories above it."""
+        data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        target = self._vacate(path)
+        target.write_bytes(data)
+        target.chmod(mode)
+
+    def link(self, path: str, target: str) -> None:
+        """Put a symbolic link there in the place of whatever was there, with the directories above it."""
+        self._vacate(path).symlink_to(target)
+
+    def install(self, source: StrPath, path: str) -> None:
+        """Copy a file or a directory of this computer, with the modes."""
+        target = self._vacate(path)
+        if Path(source).is_dir():
+            shutil.copytree(source, target, symlinks=True)
+        else:
+            shutil.copy(source, target)
+
+    def read(self, path: str) -> str:
+        return self._locate(path).read_text("utf-8", "surrogateescape")
+
+    # The running machine
+
+    def boot(self, *arguments: str) -> None:
+        """Boot to multi-user.target, PID 1 getting `arguments` as its kernel command line.
+
+        Raises MachineError, with what was on the console, when neither `running` nor `degraded` is reached in
+        time.
+        """
+        if self._nspawn:
+            raise MachineError("the machine runs already")
+        self._console.truncate(0)
+        self._nspawn = self._start_nspawn(arguments)
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        state = ""
+        while state not in ("running", "degraded"):
+            if state == "maintenance" or self._nspawn.poll() is not None or time.monotonic() > deadline:
+                console = self.console()
+                self.kill()
+                raise MachineError(f"no boot, the last state was {state or 'none'}:\n{console}")
+            time.sleep(0.03)
+            if self._find_leader():
+                state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
+
+    def reboot(self, *arguments: str) -> None:
+        """Shut down in order and boot the same tree again; what was in tmpfs, such as /run, is gone."""
+        self._stop("reboot")
+        self.boot(*arguments)
+
+    def poweroff(self) -> None:
+        """Shut down in order. The tree stays, to be looked at or booted again."""
+        self._stop("poweroff")
+
+    def kill(self) -> None:
+        """Pull the plug. The tree stays as it was in that moment."""
+        if self._nspawn:
+            for group in ("nspawn", "commands"):
+                (self._control_group / group / "cgroup.kill").write_text("1")
+            self._nspawn.wait()
+        self._nspawn = None
+        self._leader = 0
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        keeper = self._keeper
+        keeper.communicate()
+        if self._nspawn:
+            self._nspawn.wait()
+        self._nspawn = None
+        self._leader = 0
+        self._console.close()
+
+    def run(
+        self,
+        *command: str,
+        check: bool = True,
+        timeout: float = 30,
+        input: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as root in the machine, outside of all units; `env` adds to a small environment.
+
+        Raises CommandError when it fails and `check` is set, subprocess.TimeoutExpired when it was killed for its
+        time.
+        """
+        if not self._leader:
+            raise MachineError("the machine does not run")
+        process = subprocess.Popen(
+            ["nsenter", f"--target={self._leader}", *ENTER, "--", *command],
+            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="surrogateescape",
+            env={**ENVIRONMENT, **(env or {})},
+            start_new_session=True,
+            preexec_fn=functools.partial(self._confine, "commands"),
+        )
+        try:
+            stdout, stderr = process.communicate(input, timeout)
+        except BaseException:
+            # nsenter alone would leave the command behind, and the command the pipes open.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        if check and process.returncode:
+            raise CommandError(process.returncode, command, stdout, stderr)
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+    def systemctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run("systemctl", "--no-pager", "--full", *arguments, check=check, timeout=120)
+
+    def daemon_reload(self) -> None:
+        self.systemctl("daemon-reload")
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Properties of a unit, all if none is named; a property with several lines, such as commands, keeps them."""
+        selection = [f"--property={','.join(properties)}"] if properties else []
+        values: dict[str, str] = {}
+        for line in self.systemctl("show", *selection, "--", unit).stdout.splitlines():
+            name, _, value = line.partition("=")
+            values[name] = f"{values[name]}\n{value}" if name in values else value
+        return values
+
+    def main_pid(self, unit: str) -> int:
+        """The main process's id in the machine, 0 if there is none."""
+        return int(self.show(unit, "MainPID")["MainPID"])
+
+    def journal(self, unit: str | None = None, *arguments: str) -> str:
+        """The journal of this boot, of one unit or all; `arguments` go to journalctl."""
+        self.run("journalctl", "--sync")
+        selection = [f"--unit={unit}"] if unit else []
+        return self.run("journalctl", "--no-pager", "--boot", "--quiet", *selection, *arguments).stdout
+
+    def kmsg(self) -> str:
+        """What was written to the stand-in for /dev/kmsg since the machine was made."""
+        return (self._keeper_root / "run/kmsg.log").read_text("utf-8", "surrogateescape")
+
+    def console(self) -> str:
+        """What this boot wrote to the console."""
+        # Not read(): PID 1 writes at the same file offset.
+        size = os.fstat(self._console.fileno()).st_size
+        return os.pread(self._console.fileno(), size, 0).decode("utf-8", "surrogateescape")
+
+    def mount_namespace(self, pid: int = 1) -> str:
+        """The mount namespace of a process, given by its id in the machine: `mnt:[4026531841]`."""
+        return os.readlink(self.tree / "proc" / str(pid) / "ns/mnt")
+
+    def mounts(self, pid: int = 1) -> list[str]:
+        """Where the mounts are that a process sees, in the order in which they were made."""
+        mountinfo = self.read(f"/proc/{pid}/mountinfo")
+        return [_unescape(line.split(" ")[4]) for line in mountinfo.splitlines()]
+
+    # Inside
+
+    @property
+    def _keeper_root(self) -> Path:
+        return Path(f"/proc/{self._keeper.pid}/root")
+
+    @property
+    def _control_group(self) -> Path:
+        return Path(f"{self._keeper_root}/sys/fs/cgroup{self._group}")
+
+    def _start_keeper(self) -> subprocess.Popen[str]:
+        keeper = subprocess.Popen(
+            ["unshare", "--mount", "--propagation=private", "sh", "-c", KEEPER, "sh", self.name, self._group],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            start_new_session=True,  # A Ctrl-C is for the tests; the keeper has to outlive them.
+            preexec_fn=self._pin,
+        )
+        assert keeper.stdout
+        if keeper.stdout.readline() != "ready\n":
+            raise MachineError(f"no machine can be made here: {keeper.communicate()[1]}")
+        return keeper
+
+    def _prepare_tree(self, lower: str) -> None:
+        for path in HIDDEN:
+            self._hide(lower, path)
+        layers = f"lowerdir={lower},upperdir=/run/upper,workdir=/run/work"
+        self._in_keeper("mount", "-t", "overlay", "-o", layers, self.name, "/run/tree")
+        self.write("/etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
+        for unit in MASKED:
+            self.link(f"/etc/systemd/system/{unit}", "/dev/null")
+
+    def _hide(self, lower: str, path: str) -> None:
+        """Make a path of the lower tree not exist in the overlay, which has to be mounted yet."""
+        if not os.path.lexists(lower + path):
+            return
+        upper = self._keeper_root / "run/upper"
+        for parent in reversed(list(PurePosixPath(path).parents)[:-1]):
+            directory = upper / parent.relative_to("/")
+            if not directory.exists():
+                directory.mkdir()
+                shutil.copystat(f"{lower}{parent}", directory)
+        os.mknod(upper / path.lstrip("/"), stat.S_IFCHR, os.makedev(0, 0))
+
+    def _locate(self, path: str) -> Path:
+        """Where a path of the machine is for this process, with links followed as the machine follows them."""
+        here = self.tree
+        ahead = [part for part in reversed(path.split("/")) if part]
+        while ahead:
+            part = ahead.pop()
+            if part == "..":
+                here = here if here == self.tree else here.parent
+            elif (here / part).is_symlink():
+                target = os.readlink(here / part)
+                here = self.tree if target.startswith("/") else here
+                ahead += [part for part in reversed(target.split("/")) if part]
+            else:
+                here /= part
+        return here
+
+    def _vacate(self, path: str) -> Path:
+        """The place for a new file: its directory made, what was there removed."""
+        parent, name = os.path.split(path)
+        directory = self._locate(parent)
+        directory.mkdir(parents=True, exist_ok=True)
+        target = directory / name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        elif os.path.lexists(target):
+            target.unlink()
+        return target
+
+    def _start_nspawn(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *("nsenter", f"--target={self._keeper.pid}", "--mount", "--"),
+                *("systemd-nspawn", "--quiet", "--directory=/run/tree", f"--machine={self.name}", "--boot"),
+                *("--register=no", "--keep-unit", "--settings=no", "--console=pipe", "--link-journal=no"),
+                *("--private-network", "--resolv-conf=off", "--timezone=off"),
+                *self._arguments,
+                *("systemd.unit=multi-user.target", *arguments),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._console,
+            stderr=self._console,
+            env={**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+            start_new_session=True,
+            preexec_fn=functools.partial(self._confine, "nspawn"),
+        )
+
+    def _find_leader(self) -> bool:
+        """Whether PID 1 runs, which is nspawn's child once it has become systemd."""
+        assert self._nspawn
+        pid = self._nspawn.pid
+        with contextlib.suppress(OSError):  # The child that prepares the machine comes and goes.
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                    self._leader = int(child)
+        return self._leader != 0
+
+    def _stop(self, verb: str) -> None:
+        nspawn = self._nspawn
+        if not nspawn:
+            raise MachineError("the machine does not run")
+        # What `systemctl reboot` does where there is no logind. What it asks for may kill the command itself.
+        job = ("--no-block", "--job-mode=replace-irreversibly")
+        self.systemctl("start", *job, f"{verb}.target", check=False)
+        try:
+            nspawn.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"no {verb}:\n{self.console()}") from None
+        finally:
+            self.kill()
+
+    def _in_keeper(self, *command: str, group: str = "commands") -> None:
+        """Run a command in the namespace that holds the machine's mounts."""
+        subprocess.run(
+            ["nsenter", f"--target={self._keeper.pid}", "--mount", "--", *command],
+            check=True,
+            preexec_fn=functools.partial(self._confine, group),
+        )
+
+    def _pin(self) -> None:
+        os.sched_setaffinity(0, {self._processor})
+
+    def _confine(self, group: str) -> None:
+        """What every process of the machine does first: stay on its processor, and be killed with it."""
+        self._pin()
+        (self._control_group / group / "cgroup.procs").write_text("0")
+
+
+@contextlib.contextmanager
+def machine(
+    lower: str = "/", *arguments: str, files: Mapping[str, str | bytes] | None = None, **options: Any
+) -> Iterator[Machine]:
+    """A booted machine. `files` are written first, `arguments` are its kernel command line, `options` Machine's."""
+    with Machine(lower, **options) as made:
+        for path, content in (files or {}).items():
+            made.write(path, content)
+        made.boot(*arguments)
+        yield made
+
+
+def _own_control_group() -> str:
+    """This process's cgroup in the unified hierarchy; empty for the root."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            return line[3:].rstrip("/")
+    raise MachineError("Linux has no cgroup v2 here")
+
+
+def _unescape(path: str) -> str:
+    """mountinfo(5) writes blanks and backslashes in octal."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
