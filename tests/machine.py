@@ -4,18 +4,20 @@
         node.systemctl("start", "kubelet.service")
         assert node.mount_namespace(node.main_pid("kubelet.service")) != node.mount_namespace(1)
 
-A machine's tree is an overlay: below it this computer's own OS or a debootstrap tree, which stay as they are,
-above it a tmpfs.
+A machine's tree is an overlay: below it this computer's own OS or a debootstrap tree, which stay as they
+are, above it a tmpfs.
 
 Nothing outlives a machine, however its test ends. Its mounts are in the mount namespace of one keeper process
-and nowhere else, its processes are in one control group, and the keeper kills and removes all of it as soon as
-its standard input is closed: by `close()`, or by the kernel when the tests were killed.
+and nowhere else, its processes are in one control group, and the keeper kills and removes all of it as soon
+as its standard input is closed: by `close()`, or by the kernel when the tests were killed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import glob
 import os
 import random
 import re
@@ -34,8 +36,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 BOOT_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
 
-# What this computer's administrator configured is no part of a test, and a test shall not find the code that it
-# has not installed.
+# What this computer's administrator configured is no part of a test, and no test shall find kubens where it
+# has not installed it.
 HIDDEN = (
     str(CHECKOUT),
     "/etc/conf.d/netns",
@@ -44,8 +46,12 @@ HIDDEN = (
     "/etc/kubens",
     "/etc/netns",
     "/etc/systemd",
+    "/usr/bin/kubens*",
     "/usr/lib/kubens",
-    "/usr/lib/systemd/system-generators/kubens-generator",
+    "/usr/lib/systemd/system-generators/kubens*",
+    "/usr/lib/systemd/system/netns*",
+    "/usr/lib/tmpfiles.d/kubens*",
+    "/usr/local/lib/python3*/dist-packages/kubens*",
     "/usr/local/lib/systemd",
     "/var/lib/kubens",
     "/var/log/journal",
@@ -74,8 +80,8 @@ ENVIRONMENT = {
 
 ENTER = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
 
-# Its arguments: the machine's name, and its control group below /sys/fs/cgroup. /run and /sys/fs/cgroup are covered
-# so that nspawn leaves no files in the one and finds the same layout in the other everywhere.
+# Its arguments: the machine's name, and its control group below /sys/fs/cgroup. /run and /sys/fs/cgroup are
+# covered so that nspawn leaves no files in the one and finds the same layout in the other everywhere.
 KEEPER = """
 set -eu
 mount -t tmpfs -o mode=755 "$1" /run
@@ -114,9 +120,9 @@ class CommandError(subprocess.CalledProcessError):
 class Machine:
     """One machine, from its tree to its end. A context manager; `close()` may be called twice.
 
-    `lower` is the tree below the overlay, `arguments` go to systemd-nspawn as they are, `capabilities` are granted
-    on top of nspawn's own. With `kmsg` there is a stand-in for /dev/kmsg, which nspawn machines lack; `kmsg()`
-    reads it.
+    `lower` is the tree below the overlay, `arguments` go to systemd-nspawn as they are, `capabilities` are
+    granted on top of nspawn's own. With `kmsg` there is a stand-in for /dev/kmsg, which nspawn machines lack;
+    `kmsg()` reads it.
     """
 
     def __init__(
@@ -132,8 +138,8 @@ class Machine:
             self._arguments.append("--capability=" + ",".join(capabilities))
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
-        # Linux 6.18 numbers namespaces in batches per processor, and binds no mount namespace whose number is below
-        # that of the caller's own. On one processor the numbers rise.
+        # Linux 6.18 numbers namespaces in batches per processor, and binds no mount namespace whose number is
+        # below that of the caller's own. On one processor the numbers rise.
         self._processor = random.choice(sorted(os.sched_getaffinity(0)))
         self._console = tempfile.TemporaryFile("a+b")  # noqa: SIM115, lives as long as the machine
         self.name = f"kubens-test-{uuid.uuid4().hex[:12]}"
@@ -159,7 +165,7 @@ class Machine:
 
     @property
     def tree(self) -> Path:
-        """The root directory of the machine as this process can reach it; while it runs, with all of its mounts.
+        """The machine's root directory as this process can reach it; while it runs, with all of its mounts.
 
         Beware of absolute symbolic links below it: the kernel follows them into this computer's own root.
         `write()`, `read()`, `link()` and `install()` do not.
@@ -195,8 +201,7 @@ class Machine:
     def boot(self, *arguments: str) -> None:
         """Boot to multi-user.target, PID 1 getting `arguments` as its kernel command line.
 
-        Raises MachineError, with what was on the console, when neither `running` nor `degraded` is reached in
-        time.
+        Raises MachineError, with what was on the console, when it reaches neither `running` nor `degraded`.
         """
         if self._nspawn:
             raise MachineError("the machine runs already")
@@ -251,8 +256,7 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as root in the machine, outside of all units; `env` adds to a small environment.
 
-        Raises CommandError when it fails and `check` is set, subprocess.TimeoutExpired when it was killed for its
-        time.
+        Raises CommandError when it fails and `check` is set, subprocess.TimeoutExpired when it was killed.
         """
         if not self._leader:
             raise MachineError("the machine does not run")
@@ -285,7 +289,7 @@ class Machine:
         self.systemctl("daemon-reload")
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
-        """Properties of a unit, all if none is named; a property with several lines, such as commands, keeps them."""
+        """Properties of a unit, all if none is named. One with several lines, as of commands, keeps them."""
         selection = [f"--property={','.join(properties)}"] if properties else []
         values: dict[str, str] = {}
         for line in self.systemctl("show", *selection, "--", unit).stdout.splitlines():
@@ -348,8 +352,10 @@ class Machine:
         return keeper
 
     def _prepare_tree(self, lower: str) -> None:
-        for path in HIDDEN:
-            self._hide(lower, path)
+        below = lower.rstrip("/")
+        for pattern in HIDDEN:
+            for path in glob.glob(below + pattern):
+                self._hide(below, path[len(below) :])
         layers = f"lowerdir={lower},upperdir=/run/upper,workdir=/run/work"
         self._in_keeper("mount", "-t", "overlay", "-o", layers, self.name, "/run/tree")
         self.write("/etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
@@ -357,29 +363,32 @@ class Machine:
             self.link(f"/etc/systemd/system/{unit}", "/dev/null")
 
     def _hide(self, lower: str, path: str) -> None:
-        """Make a path of the lower tree not exist in the overlay, which has to be mounted yet."""
-        if not os.path.lexists(lower + path):
-            return
-        upper = self._keeper_root / "run/upper"
-        for parent in reversed(list(PurePosixPath(path).parents)[:-1]):
-            directory = upper / parent.relative_to("/")
-            if not directory.exists():
-                directory.mkdir()
-                shutil.copystat(f"{lower}{parent}", directory)
-        os.mknod(upper / path.lstrip("/"), stat.S_IFCHR, os.makedev(0, 0))
+        """Hide a path of the lower tree before the overlay is mounted: a device 0/0 is a whiteout."""
+        upper = f"{self._keeper_root}/run/upper"
+        for parent in reversed(PurePosixPath(path).parents):
+            if not os.path.exists(f"{upper}{parent}"):
+                status = os.stat(f"{lower}{parent}")
+                os.mkdir(f"{upper}{parent}")
+                os.chown(f"{upper}{parent}", status.st_uid, status.st_gid)
+                os.chmod(f"{upper}{parent}", status.st_mode)
+        os.mknod(upper + path, stat.S_IFCHR, os.makedev(0, 0))
 
     def _locate(self, path: str) -> Path:
-        """Where a path of the machine is for this process, with links followed as the machine follows them."""
-        here = self.tree
-        ahead = [part for part in reversed(path.split("/")) if part]
+        """Where a path of the machine is for this process, links followed as the machine follows them."""
+        root = here = self.tree
+        ahead = path.split("/")[::-1]
+        links = 0
         while ahead:
             part = ahead.pop()
-            if part == "..":
-                here = here if here == self.tree else here.parent
+            if part in ("", ".", ".."):
+                here = here.parent if part == ".." and here != root else here
             elif (here / part).is_symlink():
                 target = os.readlink(here / part)
-                here = self.tree if target.startswith("/") else here
-                ahead += [part for part in reversed(target.split("/")) if part]
+                here = root if target.startswith("/") else here
+                ahead += target.split("/")[::-1]
+                links += 1
+                if links > 40:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             else:
                 here /= part
         return here
@@ -459,7 +468,7 @@ class Machine:
 def machine(
     lower: str = "/", *arguments: str, files: Mapping[str, str | bytes] | None = None, **options: Any
 ) -> Iterator[Machine]:
-    """A booted machine. `files` are written first, `arguments` are its kernel command line, `options` Machine's."""
+    """A booted machine. `files` are written before, `arguments` are its kernel command line."""
     with Machine(lower, **options) as made:
         for path, content in (files or {}).items():
             made.write(path, content)

@@ -106,6 +106,15 @@ def test_write_follows_links_within_the_machine(machine: Maker, tmp_path: Path) 
     assert node.read(f"/srv/up/{tmp_path}/file") == "in the machine"
 
 
+def test_circular_links(machine: Maker) -> None:
+    node = machine()
+    node.link("/srv/circle", "circle")
+    with pytest.raises(OSError, match="symbolic links"):
+        node.read("/srv/circle")
+    node.write("/srv/circle", "replaced")
+    assert node.read("/srv/circle") == "replaced"
+
+
 def test_write_replaces(machine: Maker) -> None:
     node = machine()
     node.write("/srv/file", "first")
@@ -171,6 +180,7 @@ def test_this_computer_is_not_to_be_seen(machine: Maker) -> None:
     assert not (node.tree / "etc/fstab").exists()
     assert node.read("/etc/machine-id") != Path("/etc/machine-id").read_text()
     assert (node.tree / "usr/bin/systemctl").exists()
+    assert (node.tree / "etc").stat().st_mode == Path("/etc").stat().st_mode
 
 
 def test_machines_do_not_meet(machine: Maker) -> None:
