@@ -16,9 +16,12 @@ from typing import Any
 
 import pytest
 
-from machine import Machine
+from machine import CHECKOUT, Machine
 
 CI = os.environ.get("CI") == "true"
+
+# `make releases` makes them; without, the tests boot this computer's release alone.
+TREES = CHECKOUT / os.environ.get("KUBENS_TREES", "build/trees")
 
 
 def _root() -> bool:
@@ -69,6 +72,12 @@ def pytest_runtest_makereport() -> Generator[None, Any, None]:
 def pytest_make_collect_report() -> Generator[None, Any, None]:
     outcome = yield
     _forbid_skips(outcome.get_result())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "lower" in metafunc.fixturenames:
+        trees = sorted(path for path in TREES.glob("*/") if (path / "usr/bin/systemctl").exists())
+        metafunc.parametrize("lower", ["/", *map(str, trees)], ids=["host", *(path.name for path in trees)])
 
 
 def _forbid_skips(report: pytest.TestReport | pytest.CollectReport) -> None:

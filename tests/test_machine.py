@@ -42,7 +42,9 @@ def _left_overs(name: str) -> list[str]:
     return mounts + [str(group) for group in Path("/sys/fs/cgroup").rglob(name)]
 
 
-def test_boots_to_running(node: Machine) -> None:
+def test_boots_to_running(machine: Maker, lower: str) -> None:
+    node = machine(lower)
+    node.boot()
     assert node.run("cat", "/proc/1/comm").stdout == "systemd\n"
     assert node.systemctl("is-system-running").stdout == "running\n"
     assert node.systemctl("is-active", "multi-user.target").stdout == "active\n"

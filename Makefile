@@ -1,0 +1,47 @@
+# GNU make. `setup` installs Debian packages and needs root for that, as the tests do that boot machines.
+
+PYTHON = /usr/bin/python3
+# Where `releases` puts the trees of other systemd releases, and `check` looks for them.
+TREES = build/trees
+# Options for pytest, as in `make check ARGS='-k nsenter -x'`.
+ARGS =
+
+RELEASES = bullseye trixie sid
+MIRROR = http://deb.debian.org/debian
+# gcc and the headers are for pystemd, of which PyPI has the source only.
+PACKAGES = gcc git iproute2 libsystemd-dev nftables pkg-config procps python3-dev python3-venv shellcheck strace \
+	systemd-container util-linux
+TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
+
+.PHONY: help setup packages check lint releases
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
+
+packages:
+	@set -- $(PACKAGES); \
+	installed() { [ "$$(dpkg-query -W -f '$${db:Status-Status}\n' "$$@" 2>&1 | grep -cx installed)" = $$# ]; }; \
+	install() { apt-get install --yes --no-install-recommends "$$@"; }; \
+	installed "$$@" || install "$$@" || { apt-get update && install "$$@"; }
+
+.venv/ready: tests/requirements.txt
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+check: setup ## run all tests
+	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+
+lint: setup ## run the linters alone
+	.venv/bin/python -m pytest tests/test_lint.py $(ARGS)
+
+releases: $(RELEASES:%=$(TREES)/%) ## make trees of Debian 11, 13 and sid in TREES for the tests to boot as well
+
+$(TREES)/%:
+	command -v debootstrap || apt-get install --yes --no-install-recommends debootstrap
+	mkdir -p $(TREES)
+	rm -rf $@.part
+	debootstrap --variant=minbase --include=$(TREE_PACKAGES) $* $@.part $(MIRROR)
+	mv $@.part $@
