@@ -1,6 +1,16 @@
-# GNU make. `setup` installs Debian packages and needs root for that, as the tests do that boot machines.
+# GNU make. `install` needs the interpreter and nothing else. `setup` installs Debian packages and needs root for that, as the tests do that boot machines.
 
 PYTHON = /usr/bin/python3
+PREFIX = /usr
+DESTDIR =
+# For `install`: the services to declare in a new /etc/kubens/services.conf.
+WRAP_SERVICES =
+ENV_SERVICES =
+
+LIBRARY = $(PREFIX)/lib/kubens
+GENERATORS = $(PREFIX)/lib/systemd/system-generators
+SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
+
 # Where `releases` puts the trees of other systemd releases, and `check` looks for them.
 TREES = build/trees
 # Options for pytest, as in `make check ARGS='-k nsenter -x'`.
@@ -13,10 +23,28 @@ PACKAGES = gcc git iproute2 libsystemd-dev nftables pkg-config procps python3-de
 	systemd-container util-linux
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help setup packages check lint releases
+.PHONY: help install uninstall setup packages check lint releases
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+# In a place of its own for a moment: a generator that is half written would be run by any reload.
+install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
+	rm -rf $(DESTDIR)$(LIBRARY)
+	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
+	cd lib && find kubens kubensctl -name '*.py' -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
+	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
+	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
+	test -e $(SERVICES_CONF) || sh conf/services.sh "$(WRAP_SERVICES)" "$(ENV_SERVICES)" \
+		<conf/services.conf >$(SERVICES_CONF)
+	sed -e 's|^lib=.*|lib=$(LIBRARY)|' -e 's|^python=.*|python=$(PYTHON)|' generator/kubens-generator \
+		>$(DESTDIR)$(GENERATORS)/.kubens-generator
+	chmod 755 $(DESTDIR)$(GENERATORS)/.kubens-generator
+	mv $(DESTDIR)$(GENERATORS)/.kubens-generator $(DESTDIR)$(GENERATORS)/kubens-generator
+
+uninstall: ## remove what `install` put there, except for the configuration
+	rm -f $(DESTDIR)$(GENERATORS)/kubens-generator $(DESTDIR)$(PREFIX)/bin/kubensenter
+	rm -rf $(DESTDIR)$(LIBRARY)
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
 

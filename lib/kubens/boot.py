@@ -1,0 +1,66 @@
+"""The generator itself: read, plan, write. systemd.generator(7)."""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from kubens import config, inventory, log
+from kubens.files import Root, Unreadable
+from kubens.finding import ERROR, Finding
+
+# What the shell in front of us understands; anything else tells it that we never came to an end.
+DONE, DONE_WITH_ERRORS, CRASHED = 64, 65, 70
+
+
+def main() -> None:
+    """Run as systemd runs generators: NORMAL [EARLY LATE] in sys.argv. Never returns, never raises."""
+    try:
+        status = generate(sys.argv[1:], {key.decode(): value for key, value in posix.environ.items()})
+    except BaseException as error:
+        reason = f"internal error, nothing more is generated: {type(error).__name__}: {error}"
+        log.report([Finding(ERROR, "", 0, "", reason)])
+        status = CRASHED
+    # Tearing down the interpreter takes longer than all that we did.
+    posix._exit(status)
+
+
+def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
+    """Generate into arguments[0]; the exit status says how it went."""
+    if len(arguments) not in (1, 3):
+        log.report([Finding(ERROR, "", 0, "", "usage: kubens-generator NORMAL [EARLY LATE]")])
+        return DONE_WITH_ERRORS
+    output = arguments[0]
+    root = Root(environment.get("KUBENS_ROOT", b"").decode("utf-8", "surrogateescape"))
+    configuration = config.load(root)
+    live = inventory.live_namespaces(root)
+    if not (configuration.mount_namespaces or live or configuration.findings) or switched_off(root):
+        return DONE
+    # Nothing below is needed where nothing is configured.
+    from kubens import plan, render, write
+
+    search_path = environment.get("SYSTEMD_UNIT_PATH", b"").decode("utf-8", "surrogateescape")
+    made = plan.plan(configuration, inventory.take(root, configuration, live, search_path))
+    made.findings += write.write(made, output)
+    if made.has_errors:
+        errors = [str(finding) for finding in made.findings if finding.severity == ERROR]
+        failed = write.write_unit(output, "kubens-problems.service", render.problems_service(errors), "multi-user.target")
+        if failed is not None:
+            made.findings.append(failed)
+    log.report(made.findings)
+    return DONE_WITH_ERRORS if made.has_errors else DONE
+
+
+def switched_off(root: Root) -> bool:
+    """kubens=0 on the kernel command line; in a container, as systemd itself does, on that of its init."""
+    container = root.exists("/run/systemd/container")
+    try:
+        line = root.read("/proc/1/cmdline" if container else "/proc/cmdline") or ""
+    except (OSError, Unreadable):
+        return False
+    off = False
+    for word in line.replace("\0", " ").split():
+        key, _, value = word.partition("=")
+        if key == "kubens":
+            off = value in ("0", "no", "off", "false")
+    return off

@@ -1,0 +1,238 @@
+"""The configuration: kubens.conf(5). /etc/kubens/*.conf and /usr/lib/kubens/*.conf, merged into namespaces."""
+
+from __future__ import annotations
+
+from kubens import names, syntax
+from kubens.files import Unreadable, byte_order
+from kubens.finding import ERROR, WARNING, Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubens.files import Root
+
+DIRECTORIES = ("/etc/kubens", "/usr/lib/kubens")
+WRAP, ENV = "wrap", "env"
+EXEC_SETTINGS = (
+    "ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost",
+    "ExecReload", "ExecReloadPost", "ExecStop", "ExecStopPost",
+)  # fmt: skip
+
+# What a section may hold: (section, key, type, default). The man page and the shipped sample are tested against it.
+UNIT_LIST, EXEC_LIST, WORDS, NAME, MISSING, BOOLEAN = "units", "exec", "words", "name", "missing", "boolean"
+SETTINGS = (
+    ("MountNamespace", "Name", NAME, "kubens"),
+    ("MountNamespace", "Wrap", UNIT_LIST, ""),
+    ("MountNamespace", "Env", UNIT_LIST, ""),
+    ("MountNamespace", "WrapCommands", EXEC_LIST, "ExecStart"),
+    ("MountNamespace", "WhenMissing", MISSING, "fail"),
+    ("MountNamespace", "AllowSandboxLoss", BOOLEAN, "no"),
+    ("NetworkNamespace", "Name", NAME, ""),
+    ("NetworkNamespace", "Types", WORDS, ""),
+    ("NetworkNamespace", "Services", UNIT_LIST, ""),
+    ("NetworkNamespace", "WantedBy", WORDS, "multi-user.target"),
+)
+_TYPES = {(section, key): kind for section, key, kind, _ in SETTINGS}
+_SECTIONS = frozenset(section for section, *_ in SETTINGS)
+
+# What is below /run under these names is somebody else's, whatever units exist.
+RESERVED = frozenset(
+    ("blkid", "credentials", "cryptsetup", "dbus", "initctl", "initramfs", "kubens-generator", "kubens-problems",
+     "lock", "log", "mount", "netns", "nologin", "sshd", "sudo", "systemd", "tmpfiles.d", "udev", "user", "utmp",
+     "containerd", "cri-dockerd", "crio", "docker", "flannel", "k3s", "NetworkManager", "rke2", "rpcbind")
+)  # fmt: skip
+_NAME_MAX = 200  # leaves room for what is built around it: NAME-record.service, SERVICE.d/NAME.conf
+
+
+class Member:
+    """A service that a namespace names: how it gets in (WRAP or ENV), and where that is written."""
+
+    __slots__ = ("file", "line", "mode", "unit")
+
+    def __init__(self, unit: str, mode: str, file: str, line: int) -> None:
+        self.unit = unit
+        self.mode = mode
+        self.file = file
+        self.line = line
+
+
+class MountNamespace:
+    """What all [MountNamespace] sections of one Name= say together. file, line: the first of them."""
+
+    __slots__ = ("allow_sandbox_loss", "commands_given", "file", "line", "members", "name", "when_missing")
+
+    def __init__(self, name: str, file: str, line: int) -> None:
+        self.name = name
+        self.file = file
+        self.line = line
+        self.members: dict[str, Member] = {}
+        self.commands_given: tuple[str, ...] = ()
+        self.when_missing = "fail"
+        self.allow_sandbox_loss = False
+
+    @property
+    def wrap_commands(self) -> tuple[str, ...]:
+        """The Exec*= settings to wrap, in the order systemd runs them."""
+        return tuple(key for key in EXEC_SETTINGS if key in self.commands_given) or ("ExecStart",)
+
+    @property
+    def unit(self) -> str:
+        return self.name + ".service"
+
+    @property
+    def pin(self) -> str:
+        return f"/run/{self.name}/mnt"
+
+
+class Configuration:
+    """All that is configured. findings: what was wrong with it."""
+
+    __slots__ = ("findings", "mount_namespaces")
+
+    def __init__(self) -> None:
+        self.mount_namespaces: dict[str, MountNamespace] = {}
+        self.findings: list[Finding] = []
+
+
+def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuration:
+    """Read every file of the directories: for one name the first directory wins, then byte order of the names."""
+    configuration = Configuration()
+    chosen: dict[str, str] = {}
+    for directory in directories:
+        try:
+            for name in root.files(directory, ".conf"):
+                chosen.setdefault(name, f"{directory}/{name}")
+        except (OSError, Unreadable) as error:
+            configuration.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {error}"))
+    for name in sorted(chosen, key=byte_order):
+        read_file(configuration, root, chosen[name])
+    return configuration
+
+
+def read_file(configuration: Configuration, root: Root, path: str) -> None:
+    """Add what one file says. A file that cannot be read is a finding; so is each line that means nothing."""
+    findings = configuration.findings
+    try:
+        text = root.read(path)
+    except (OSError, Unreadable) as error:
+        findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {error}"))
+        return
+    if text is None:
+        findings.append(Finding(ERROR, path, 0, "", "a link to nothing, ignored: mend it, or link it to /dev/null"))
+        return
+    if "\0" in text:
+        findings.append(Finding(ERROR, path, 0, "", "binary data, ignored: this is no configuration file"))
+        return
+    parsed = syntax.parse(text)
+    for line, reason in parsed.problems:
+        findings.append(Finding(WARNING, path, line, "", reason))
+    for section in parsed.sections:
+        if section.name == "MountNamespace":
+            _mount_namespace(configuration, section, path)
+        elif section.name == "NetworkNamespace":
+            _unknown_keys(findings, section, path)
+            findings.append(
+                Finding(ERROR, path, section.line, "", "[NetworkNamespace] is not supported yet, section ignored")
+            )
+        elif not section.name.startswith("X-"):
+            reason = f"unknown section [{section.name}], ignored: it is one of {_sections()}"
+            findings.append(Finding(WARNING, path, section.line, "", reason))
+    if parsed.broken:
+        line, reason = parsed.broken
+        findings.append(Finding(ERROR, path, line, "", f"{reason}, the rest of the file is ignored"))
+
+
+def _sections() -> str:
+    return " ".join(sorted(f"[{name}]" for name in _SECTIONS))
+
+
+def _unknown_keys(findings: list[Finding], section: syntax.Section, path: str) -> None:
+    for key, _, line in section.assignments:
+        if (section.name, key) not in _TYPES and not key.startswith("X-"):
+            known = " ".join(k for s, k, *_ in SETTINGS if s == section.name)
+            reason = f"unknown setting {key}= in [{section.name}], ignored: it is one of {known}"
+            findings.append(Finding(WARNING, path, line, "", reason))
+
+
+def _mount_namespace(configuration: Configuration, section: syntax.Section, path: str) -> None:
+    findings = configuration.findings
+    _unknown_keys(findings, section, path)
+    name, line = "kubens", section.line
+    for key, value, number in section.assignments:
+        if key == "Name":
+            name, line = value or "kubens", number
+    problem = bad_namespace_name(name)
+    if problem:
+        findings.append(Finding(ERROR, path, line, "", f"Name={name} {problem}, section ignored"))
+        return
+    namespace = configuration.mount_namespaces.get(name)
+    if namespace is None:
+        namespace = configuration.mount_namespaces[name] = MountNamespace(name, path, section.line)
+    for key, value, number in section.assignments:
+        if key in ("Wrap", "Env"):
+            _members(namespace, WRAP if key == "Wrap" else ENV, value, path, number, findings)
+        elif key == "WrapCommands":
+            _wrap_commands(namespace, value, path, number, findings)
+        elif key == "WhenMissing":
+            if value in ("fail", "host", ""):
+                namespace.when_missing = value or "fail"
+            else:
+                reason = f"WhenMissing={value} is neither fail nor host, ignored"
+                findings.append(Finding(WARNING, path, number, "", reason))
+        elif key == "AllowSandboxLoss":
+            answer = syntax.boolean(value or "no")
+            if answer is None:
+                reason = f"AllowSandboxLoss={value} is neither yes nor no, ignored"
+                findings.append(Finding(WARNING, path, number, "", reason))
+            else:
+                namespace.allow_sandbox_loss = answer
+
+
+def bad_namespace_name(name: str) -> str:
+    """Why a namespace cannot have this name; "" where it can. It names a unit, a directory of /run, and drop-ins."""
+    if names.kind(name + ".service") != names.PLAIN or name.startswith(".") or "\\" in name:
+        return "is not a plain unit name"
+    if len(name) > _NAME_MAX:
+        return f"is longer than {_NAME_MAX} characters"
+    if name in RESERVED:
+        return f"is taken: /run/{name} belongs to another program"
+    return ""
+
+
+def _members(
+    namespace: MountNamespace, mode: str, value: str, path: str, line: int, findings: list[Finding]
+) -> None:
+    if not value:
+        kept = {unit: member for unit, member in namespace.members.items() if member.mode != mode}
+        namespace.members = kept
+        return
+    for word in value.split():
+        unit = word if names.kind(word) else word + ".service"
+        if not names.kind(unit):
+            findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored"))
+            continue
+        if names.suffix(unit) != "service":
+            findings.append(Finding(ERROR, path, line, unit, "not a service, ignored: only services run commands"))
+            continue
+        known = namespace.members.get(unit)
+        if known is None or (known.mode == ENV and mode == WRAP):
+            namespace.members[unit] = Member(unit, mode, path, line)
+        if known is not None:
+            where = f"{known.file}:{known.line}"
+            if known.mode == mode:
+                reason = f"listed twice, first at {where}: remove one"
+            else:
+                reason = f"in Wrap= and in Env= ({where}), wrapped: remove one"
+            findings.append(Finding(WARNING, path, line, unit, reason))
+
+
+def _wrap_commands(
+    namespace: MountNamespace, value: str, path: str, line: int, findings: list[Finding]
+) -> None:
+    if not value:
+        namespace.commands_given = ()
+    for word in value.split():
+        if word in EXEC_SETTINGS:
+            namespace.commands_given += (word,)
+        else:
+            reason = f"WrapCommands={word} ignored: it is one of {' '.join(EXEC_SETTINGS)}"
+            findings.append(Finding(WARNING, path, line, "", reason))

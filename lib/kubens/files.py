@@ -1,0 +1,172 @@
+"""Reading the machine's files, below a root directory that tests and tools may set."""
+
+from __future__ import annotations
+
+# posix is what os is made of on Linux, built into the interpreter; importing os costs a boot a millisecond.
+import posix
+
+
+
+# No configuration or unit file is larger than this; one that is, is a mistake that must not cost the boot.
+SIZE_MAX = 4 * 1024 * 1024
+_LINKS_MAX = 40  # as the kernel's (path_resolution(7))
+
+_FORMAT, _REGULAR, _DIRECTORY, _LINK, _CHARACTER = 0o170000, 0o100000, 0o040000, 0o120000, 0o020000
+_MISSING = (2, 20)  # ENOENT, ENOTDIR
+_LOOP = 40  # ELOOP
+
+
+class Unreadable(Exception):
+    """A file that is there and cannot be read, with the reason for people."""
+
+
+class Root:
+    """The file system below `path`; "" or "/" is the machine's own.
+
+    Every path given and returned is as the machine sees it ("/etc/..."). With a root, links are followed inside it.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path.rstrip("/")
+
+    def read(self, path: str) -> str | None:
+        """A file's text, undecodable bytes as surrogates; None where there is none; "" for /dev/null.
+
+        Raises Unreadable: no permission, not a regular file, larger than SIZE_MAX, circular links, I/O errors.
+        """
+        try:
+            descriptor = self._open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)
+        except OSError as error:
+            if error.errno in _MISSING:
+                return None
+            raise Unreadable(error.strerror or "cannot be read") from None
+        try:
+            return _read_all(descriptor)
+        except OSError as error:
+            raise Unreadable(error.strerror or "cannot be read") from None
+        finally:
+            posix.close(descriptor)
+
+    def entries(self, path: str) -> list[posix.DirEntry[str]]:
+        """What is in a directory, in no order; nothing where there is none. Raises Unreadable."""
+        try:
+            descriptor = self._open(path, posix.O_RDONLY | posix.O_DIRECTORY)
+        except OSError as error:
+            if error.errno in _MISSING:
+                return []
+            raise Unreadable(error.strerror or "cannot be read") from None
+        try:
+            with posix.scandir(descriptor) as found:
+                return list(found)
+        except OSError as error:
+            raise Unreadable(error.strerror or "cannot be read") from None
+        finally:
+            posix.close(descriptor)
+
+    def files(self, path: str, suffix: str) -> list[str]:
+        """The names of files and links in a directory that end in suffix, in byte order. Raises Unreadable."""
+        found = (entry.name for entry in self.entries(path) if not entry.is_dir(follow_symlinks=False))
+        return sorted((name for name in found if name.endswith(suffix)), key=byte_order)
+
+    def link(self, path: str) -> str | None:
+        """What a link says, None where it is none."""
+        try:
+            return posix.readlink(self.path + path)
+        except OSError:
+            return None
+
+    def is_executable(self, path: str) -> bool:
+        try:
+            found = posix.stat(self._real(path))
+        except OSError:
+            return False
+        return found.st_mode & _FORMAT == _REGULAR and found.st_mode & 0o111 != 0
+
+    def exists(self, path: str) -> bool:
+        try:
+            posix.stat(self._real(path))
+        except OSError:
+            return False
+        return True
+
+    def is_null(self, path: str) -> bool:
+        """Whether systemd takes the file for a mask: empty, or the null device."""
+        try:
+            found = posix.stat(self._real(path))
+        except OSError:
+            return False
+        return found.st_mode & _FORMAT == _CHARACTER or (
+            found.st_mode & _FORMAT == _REGULAR and found.st_size == 0
+        )
+
+    def follow(self, path: str) -> str:
+        """The path with every link on the way resolved inside the root. Raises OSError (ELOOP)."""
+        done = ""
+        left = path.split("/")[::-1]
+        links = 0
+        while left:
+            part = left.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                done = done.rpartition("/")[0]
+                continue
+            target = self.link(f"{done}/{part}")
+            if target is None:
+                done = f"{done}/{part}"
+                continue
+            links += 1
+            if links > _LINKS_MAX:
+                raise OSError(_LOOP, posix.strerror(_LOOP))
+            if target.startswith("/"):
+                done = ""
+            left += target.split("/")[::-1]
+        return done or "/"
+
+    def _real(self, path: str) -> str:
+        """Where the kernel finds what the machine calls `path`. Raises OSError (ELOOP)."""
+        return self.path + self.follow(path) if self.path else path
+
+    def _open(self, path: str, flags: int) -> int:
+        flags |= posix.O_CLOEXEC
+        if not self.path:
+            return posix.open(path, flags)
+        try:
+            return posix.open(self.path + path, flags | posix.O_NOFOLLOW)
+        except OSError as error:
+            # A link, or (with O_DIRECTORY) something on the way to one: follow it by hand, inside the root.
+            if error.errno not in (_LOOP, 20):
+                raise
+        resolved = self.follow(path)
+        if resolved == "/dev/null":
+            return posix.open(resolved, flags)
+        return posix.open(self.path + resolved, flags | posix.O_NOFOLLOW)
+
+
+def _read_all(descriptor: int) -> str:
+    found = posix.fstat(descriptor)
+    form = found.st_mode & _FORMAT
+    if form == _CHARACTER and found.st_rdev == 0x103:  # null(4), device 1:3: a mask
+        return ""
+    if form != _REGULAR:
+        raise Unreadable("is a directory" if form == _DIRECTORY else "not a regular file")
+    if found.st_size > SIZE_MAX:
+        raise Unreadable(f"larger than {SIZE_MAX // 1024 // 1024} MiB")
+    # /proc says 0 for the size of everything; one byte more than a file had finds out whether it grew.
+    data = posix.read(descriptor, (found.st_size or 65535) + 1)
+    if len(data) > found.st_size:
+        chunks = [data]
+        total = len(data)
+        while data and total <= SIZE_MAX:
+            data = posix.read(descriptor, 65536)
+            chunks.append(data)
+            total += len(data)
+        data = b"".join(chunks)
+    return data.decode("utf-8", "surrogateescape")
+
+
+def byte_order(name: str) -> bytes:
+    """The sort key of names on disk."""
+    return name.encode("utf-8", "surrogateescape")
+
+

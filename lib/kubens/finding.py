@@ -1,0 +1,36 @@
+"""What the generator and the tools have to say about something that an administrator wrote."""
+
+from __future__ import annotations
+
+ERROR = "error"
+WARNING = "warning"
+NOTICE = "notice"
+
+
+class Finding:
+    """One thing to say, with the place it is about and the next step in its reason.
+
+    severity: ERROR (something was refused), WARNING (something was ignored or weakened), NOTICE (nothing to do).
+    file: absolute path as the machine sees it, or "" where no file is to blame. line: from 1, or 0.
+    unit: the unit it is about, or "".
+    """
+
+    __slots__ = ("file", "line", "reason", "severity", "unit")
+
+    def __init__(self, severity: str, file: str, line: int, unit: str, reason: str) -> None:
+        self.severity = severity
+        self.file = file
+        self.line = line
+        self.unit = unit
+        self.reason = reason
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line:
+            place += f":{self.line}"
+        # What people wrote may hold anything; a finding is one line of printable text all the same.
+        text = ": ".join(part for part in (place, self.unit, self.reason) if part)
+        return "".join(c if c.isprintable() else f"\\x{ord(c) & 0xff:02x}" for c in text)
+
+    def __repr__(self) -> str:
+        return f"<{self.severity} {self}>"

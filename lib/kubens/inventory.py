@@ -1,0 +1,211 @@
+"""What the plan needs to know of the machine, read once: units, tools, programs, and namespaces that live."""
+
+from __future__ import annotations
+
+from kubens import config, execs, names, sandbox
+from kubens.config import Configuration, MountNamespace
+from kubens.files import Unreadable
+from kubens.units import Setting, Unit, Units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubens.files import Root
+
+# Where NAME.service records what it was made of while it lives; see render.record_service().
+LIVE = "/run/kubens-generator"
+
+TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
+TOOLS = (
+    "nsenter", "unshare", "mount", "umount", "mountpoint", "findmnt", "flock",
+    "sh", "env", "cp", "rm", "mkdir", "rmdir", "printf", "false",
+)  # fmt: skip
+# Needed only by some shapes of units; looked for when one comes up.
+OPTIONAL_TOOLS = ("perl", "bash")
+KUBENSENTER = ("/usr/bin/kubensenter", "/usr/local/bin/kubensenter")
+
+# Where systemd looks for a program without a slash (DEFAULT_PATH_NORMAL; /sbin and /bin where /usr is not merged).
+PROGRAM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+# NAME.service comes after these and all that they come after.
+EARLY = frozenset(
+    ("basic.target", "local-fs-pre.target", "local-fs.target", "network-pre.target", "network.target",
+     "paths.target", "remote-fs-pre.target", "slices.target", "sockets.target", "swap.target", "sysinit.target",
+     "timers.target", "cryptsetup.target", "cryptsetup-pre.target", "veritysetup.target", "tmp.mount")
+)  # fmt: skip
+
+KEYS = (
+    frozenset(config.EXEC_SETTINGS)
+    | sandbox.KEYS
+    | {"Type", "WorkingDirectory", "SyslogIdentifier", "ExecSearchPath", "RemainAfterExit", "SuccessAction", "Before"}
+)
+
+
+class Inventory:
+    """units: every member by the name it was listed under, None where not installed or masked; instances of a template
+    with files of their own stand under their own names. absent: why, for each None ("not installed", "masked").
+    foreign: members that another generator will make, with the file they come from. instances: by template.
+    early: by real unit name, how a unit comes to be ordered before what NAME.service waits for.
+    services: NAME.service as other files may already define or extend it. programs: what a name without a slash
+    resolves to, by (name, search path). tools: by name. live: what runs now, by namespace name.
+    """
+
+    __slots__ = (
+        "absent", "early", "foreign", "instances", "kubensenter", "live", "programs", "services", "taken", "tools", "units",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.units: dict[str, Unit | None] = {}
+        self.absent: dict[str, str] = {}
+        self.foreign: dict[str, str] = {}
+        self.instances: dict[str, list[str]] = {}
+        self.early: dict[str, tuple[Setting | None, str]] = {}
+        self.services: dict[str, Unit] = {}
+        self.taken: dict[str, str] = {}
+        self.programs: dict[tuple[str, str], str] = {}
+        self.tools: dict[str, str] = {}
+        self.kubensenter = ""
+        self.live: dict[str, MountNamespace] = {}
+
+
+def live_namespaces(root: Root) -> dict[str, MountNamespace]:
+    """The namespaces that run, as they were configured when they started."""
+    found: dict[str, MountNamespace] = {}
+    try:
+        entries = root.entries(LIVE)
+    except (OSError, Unreadable):
+        return found
+    for entry in entries:
+        recorded = Configuration()
+        config.read_file(recorded, root, f"{LIVE}/{entry.name}/namespace.conf")
+        namespace = recorded.mount_namespaces.get(entry.name)
+        if namespace is not None:
+            found[entry.name] = namespace
+    return found
+
+
+def take(
+    root: Root, configuration: Configuration, live: dict[str, MountNamespace], search_path: str = ""
+) -> Inventory:
+    """Read what the configuration and the living namespaces name. search_path: $SYSTEMD_UNIT_PATH."""
+    inventory = Inventory()
+    inventory.live = live
+    units = Units(root, KEYS, search_path)
+    namespaces = list(configuration.mount_namespaces.values()) + list(live.values())
+    for namespace in namespaces:
+        name = namespace.unit
+        found = units.find(name)
+        if found:
+            inventory.taken[name] = found
+        inventory.services[name] = units.load_dropins(name)
+        for member in namespace.members:
+            _load(inventory, units, root, member)
+    for name, place in ((name, _tool(root, name)) for name in TOOLS):
+        if place:
+            inventory.tools[name] = place
+    inventory.kubensenter = next((path for path in KUBENSENTER if root.is_executable(path)), "")
+    for unit in list(inventory.units.values()):
+        if unit is not None:
+            _resolve_programs(inventory, root, unit)
+    early = _Ordering(units)
+    for unit in list(inventory.units.values()):
+        if unit is not None and unit.name not in inventory.early:
+            step = early.before_namespace(unit)
+            if step is not None:
+                inventory.early[unit.name] = step
+    return inventory
+
+
+def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
+    if name in inventory.units:
+        return
+    unit = inventory.units[name] = units.load(name)
+    if unit is None:
+        inventory.absent[name] = "masked" if units.find(name) == "masked" else "not installed"
+        source = _foreign_source(root, name)
+        if source:
+            inventory.foreign[name] = source
+        return
+    if names.kind(unit.name) == names.TEMPLATE:
+        inventory.instances[name] = units.instances_of(unit.name)
+        for instance in inventory.instances[name]:
+            _load(inventory, units, root, instance)
+
+
+def _foreign_source(root: Root, name: str) -> str:
+    """The file that another generator will make this unit from, "" where none is known."""
+    stem = name[: -len(".service")]
+    for path in (
+        f"/etc/init.d/{stem}",
+        f"/etc/containers/systemd/{stem}.container",
+        f"/run/containers/systemd/{stem}.container",
+        f"/usr/share/containers/systemd/{stem}.container",
+    ):
+        if root.exists(path):
+            return path
+    return ""
+
+
+def _tool(root: Root, name: str) -> str:
+    for directory in TOOL_DIRECTORIES:
+        if root.is_executable(f"{directory}/{name}"):
+            return f"{directory}/{name}"
+    return ""
+
+
+def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
+    """Look up the programs that the unit names without a slash, and the tool that keeps an argv[0] of their own."""
+    search = execs.search_path(unit)
+    for command in execs.all_commands(unit):
+        if command.argv0 or not command.program.startswith("/"):
+            for name in OPTIONAL_TOOLS:
+                if name not in inventory.tools:
+                    inventory.tools[name] = _tool(root, name)
+        if command.program.startswith("/") or (command.program, search) in inventory.programs:
+            continue
+        directories = search.split(":") if search else PROGRAM_PATH
+        found = (f"{directory}/{command.program}" for directory in directories)
+        inventory.programs[command.program, search] = next((p for p in found if root.is_executable(p)), "")
+
+
+class _Ordering:
+    """Whether a unit is ordered before something that NAME.service waits for: they would wait for each other."""
+
+    def __init__(self, units: Units) -> None:
+        self._units = units
+        self._wanted: dict[str, str] | None = None
+
+    def before_namespace(self, unit: Unit) -> tuple[Setting | None, str] | None:
+        """The setting that starts the chain (None for a .wants link), and the early unit at its end."""
+        target = self._pulled_in_early(unit.name)
+        if target:
+            return None, target
+        seen = {unit.name}
+        chains = [(name, setting) for name, setting in _before(unit)]
+        while chains:
+            name, start = chains.pop()
+            if name in EARLY:
+                return start, name
+            if name in seen or not names.kind(name):
+                continue
+            seen.add(name)
+            following = self._units.load(name)
+            if following is not None:
+                chains += [(further, start) for further, _ in _before(following)]
+        return None
+
+    def _pulled_in_early(self, name: str) -> str:
+        """A target comes after whatever it wants (systemd.target(5), "Default Dependencies")."""
+        if self._wanted is None:
+            self._wanted = {
+                unit: target for target in sorted(EARLY) if target.endswith(".target")
+                for unit in self._units.wanted_by(target)
+            }  # fmt: skip
+        return self._wanted.get(name, "")
+
+
+def _before(unit: Unit) -> list[tuple[str, Setting]]:
+    """The units that a unit is ordered before, with the setting that says so (an empty one resets the list)."""
+    found: list[tuple[str, Setting]] = []
+    for setting in unit.unit.get("Before", ()):
+        found = found + [(name, setting) for name in setting.value.split()] if setting.value else []
+    return found

@@ -1,0 +1,72 @@
+"""Unit names: systemd.unit(5), "Description", as src/basic/unit-name.c enforces it."""
+
+from __future__ import annotations
+
+_PLAIN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\")
+_TYPES = frozenset(
+    ("service", "socket", "target", "device", "mount", "automount", "swap", "timer", "path", "slice", "scope")
+)
+# Types whose units may be links to one another and may be templates (src/basic/unit-file.c).
+MAY_ALIAS = frozenset(("service", "socket", "target", "device", "timer", "path"))
+
+PLAIN, TEMPLATE, INSTANCE = "plain", "template", "instance"
+
+
+def kind(name: str) -> str:
+    """PLAIN, TEMPLATE or INSTANCE, or "" where this is no valid unit name."""
+    if not name or len(name) > 255:
+        return ""
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or not stem or suffix not in _TYPES:
+        return ""
+    prefix, at, instance = stem.partition("@")
+    if not prefix or not _PLAIN.issuperset(prefix) or not _PLAIN.issuperset(instance.replace("@", "")):
+        return ""
+    if not at:
+        return PLAIN
+    return INSTANCE if instance else TEMPLATE
+
+
+def suffix(name: str) -> str:
+    """The unit type that a valid name ends in: "service"."""
+    return name[name.rindex(".") + 1 :]
+
+
+def template_of(name: str) -> str:
+    """foo@bar.service → foo@.service; any other name as it is."""
+    at = name.find("@")
+    return name if at < 0 else name[: at + 1] + name[name.rindex(".") :]
+
+
+def instance_of(name: str) -> str:
+    """foo@bar.service → bar; "" for a plain name or a template."""
+    at = name.find("@")
+    return "" if at < 0 else name[at + 1 : name.rindex(".")]
+
+
+def with_instance(template: str, instance: str) -> str:
+    """foo@.service, bar → foo@bar.service."""
+    at = template.index("@")
+    return template[: at + 1] + instance + template[template.rindex(".") :]
+
+
+def dropin_names(name: str) -> list[str]:
+    """The names whose NAME.d/ directories hold drop-ins for a unit, most specific first.
+
+    foo-bar@x.service → itself, foo-bar@.service, foo-@x.service, foo-@.service: the order in which
+    src/shared/dropin.c (unit_file_find_dirs) visits them, duplicates left in as it leaves them.
+    """
+    found = [name]
+    instance = instance_of(name)
+    if instance:
+        found += dropin_names(template_of(name))
+    dot = name.rindex(".")
+    at = name.find("@")
+    prefix = name[: at if at >= 0 else dot]
+    # A name that ends in a dash stands for itself already: chop that dash, once, and look further left.
+    stem = prefix[:-1] if prefix.endswith("-") else prefix
+    dash = stem.rfind("-")
+    if dash > 0:
+        middle = "@" + instance if at >= 0 and instance else ""
+        found += dropin_names(stem[: dash + 1] + middle + name[dot:])
+    return found

@@ -1,0 +1,207 @@
+"""What to generate: configuration and inventory in, files and findings out. Reads nothing, writes nothing."""
+
+from __future__ import annotations
+
+from kubens import escape, execs, names, render, sandbox, wrap
+from kubens.config import MountNamespace
+from kubens.finding import ERROR, NOTICE, WARNING, Finding
+from kubens.inventory import LIVE, TOOLS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubens.config import Configuration, Member
+    from kubens.inventory import Inventory
+    from kubens.units import Unit
+
+
+class Tree:
+    """All that one namespace puts into the output directory: either the whole of it comes out, or nothing.
+
+    files: text by path; units lie at the top, drop-ins in UNIT.d/. links: target by path. record: the namespace's
+    configuration, for NAME-record.service to keep.
+    """
+
+    __slots__ = ("files", "links", "name", "record")
+
+    def __init__(self, name: str, record: str) -> None:
+        self.name = name
+        self.record = record
+        self.files: dict[str, str] = {}
+        self.links: dict[str, str] = {}
+
+
+class Plan:
+    """trees: one a namespace, in the order configured. findings: all there is to say."""
+
+    __slots__ = ("findings", "trees")
+
+    def __init__(self) -> None:
+        self.trees: list[Tree] = []
+        self.findings: list[Finding] = []
+
+    @property
+    def has_errors(self) -> bool:
+        return any(finding.severity == ERROR for finding in self.findings)
+
+
+def plan(configuration: Configuration, inventory: Inventory) -> Plan:
+    """The units for everything configured, and for what lives although it is configured no more."""
+    made = Plan()
+    made.findings += configuration.findings
+    missing = [name for name in TOOLS if name not in inventory.tools]
+    if missing and configuration.mount_namespaces:
+        reason = f"{', '.join(missing)} missing, nothing is generated: install util-linux and coreutils"
+        made.findings.append(Finding(ERROR, "", 0, "", reason))
+    owners: dict[str, MountNamespace] = {}
+    for name in [*configuration.mount_namespaces, *sorted(set(inventory.live) - set(configuration.mount_namespaces))]:
+        live = inventory.live.get(name)
+        if missing and live is None:
+            continue
+        configured = configuration.mount_namespaces.get(name)
+        namespace = _merged(configured, live) if live else configured
+        assert namespace is not None
+        builder = _Builder(namespace, live, inventory, owners)
+        tree = builder.build()
+        made.findings += builder.findings
+        if tree is not None:
+            made.trees.append(tree)
+    return made
+
+
+def _merged(configured: MountNamespace | None, live: MountNamespace) -> MountNamespace:
+    """A living namespace keeps the members it was started with, and follows its configuration otherwise."""
+    if configured is None:
+        return live
+    merged = MountNamespace(configured.name, configured.file, configured.line)
+    merged.commands_given = configured.commands_given
+    merged.when_missing = configured.when_missing
+    merged.allow_sandbox_loss = configured.allow_sandbox_loss
+    merged.members = {**live.members, **configured.members}
+    return merged
+
+
+class _Builder:
+    """Makes the tree of one namespace, or finds out why there can be none."""
+
+    def __init__(
+        self,
+        namespace: MountNamespace,
+        live: MountNamespace | None,
+        inventory: Inventory,
+        owners: dict[str, MountNamespace],
+    ) -> None:
+        self.findings: list[Finding] = []
+        self._namespace = namespace
+        self._live = live
+        self._inventory = inventory
+        self._owners = owners
+        self._dropins: dict[str, str] = {}
+        self._members: list[str] = []
+
+    def build(self) -> Tree | None:
+        namespace = self._namespace
+        for finding in self._own_obstacles():
+            self.findings.append(finding)
+            if self._live is None:
+                return None
+        refused = False
+        for member in namespace.members.values():
+            refused |= not self._add(member)
+        if refused and self._live is None:
+            reason = f"namespace {namespace.name}: none of its services is wrapped until this is mended"
+            self.findings.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
+            return None
+        tools = render.Tools(self._inventory.tools)
+        tree = Tree(namespace.name, render.namespace_conf(namespace))
+        origin = f"{namespace.file}:{namespace.line}" if namespace.file else ""
+        if namespace.file.startswith(LIVE):
+            origin = ""
+        tree.files[namespace.unit] = render.mount_namespace_service(namespace.name, self._members, origin, tools)
+        tree.files[f"{namespace.name}-record.service"] = render.record_service(namespace.name, tools)
+        tree.files.update(self._dropins)
+        tree.links[f"multi-user.target.wants/{namespace.unit}"] = f"../{namespace.unit}"
+        return tree
+
+    def _own_obstacles(self) -> list[Finding]:
+        """Why NAME.service itself cannot be generated."""
+        namespace, inventory = self._namespace, self._inventory
+        where = (namespace.file, namespace.line, namespace.unit)
+        path = inventory.taken.get(namespace.unit)
+        if path == "masked":
+            return [Finding(NOTICE, *where, f"is masked, so nothing is wrapped: systemctl unmask {namespace.unit}")]
+        if path:
+            return [Finding(ERROR, *where, f"exists already ({path}): remove it, or choose another Name=")]
+        for obstacle in sandbox.obstacles(inventory.services[namespace.unit]):
+            setting = obstacle.setting
+            reason = f"{obstacle.key}={setting.value} {obstacle.reason}: reset it in a drop-in of {namespace.unit}"
+            return [Finding(ERROR, setting.file, setting.line, namespace.unit, reason)]
+        return []
+
+    def _add(self, member: Member) -> bool:
+        """Add the drop-ins for one member. False where it exists and cannot be one."""
+        inventory = self._inventory
+        unit = inventory.units.get(member.unit)
+        if unit is None:
+            source = inventory.foreign.get(member.unit)
+            if source:
+                reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
+                self.findings.append(Finding(ERROR, member.file, member.line, member.unit, reason))
+                return False
+            reason = f"{inventory.absent.get(member.unit, 'not installed')}, not wrapped"
+            self.findings.append(Finding(NOTICE, member.file, member.line, member.unit, reason))
+            return True
+        if unit.name in self._members:
+            reason = f"is {unit.name} by another name, which is listed already: remove one"
+            self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
+            return True
+        added = self._add_unit(unit, member)
+        for name in inventory.instances.get(member.unit, ()):
+            instance = inventory.units.get(name)
+            if instance is not None and name not in self._namespace.members:
+                added &= self._add_unit(instance, member)
+        return added
+
+    def _add_unit(self, unit: Unit, member: Member) -> bool:
+        other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
+        if other is not None and other.name != self._namespace.name:
+            reason = f"is a member of namespace {other.name} already: a service can be in one only"
+            self.findings.append(Finding(ERROR, member.file, member.line, member.unit, reason))
+            return False
+        by_systemd = execs.refused_by_systemd(unit)
+        if by_systemd is not None:
+            file, line, reason = by_systemd
+            reason = f"systemd itself does not load it, not wrapped: {reason}"
+            self.findings.append(Finding(WARNING, file, line, unit.name, reason))
+            return True
+        refusals = wrap.refusals(unit, member.mode, self._namespace, self._inventory)
+        name = wrap.dropin_name(unit)
+        text = ""
+        if not name:
+            reason = "no drop-in can sort after this one: rename it"
+            refusals.append(Finding(ERROR, unit.dropins[-1], 0, unit.name, reason))
+        if not refusals:
+            try:
+                text = wrap.dropin(unit, member, self._namespace, self._inventory)
+            except escape.Unwritable as error:
+                refusals.append(Finding(ERROR, unit.path, 0, unit.name, str(error)))
+        if refusals:
+            self.findings += refusals
+            if self._live is None or member.unit not in self._live.members:
+                return False
+            text = self._blocked(member, refusals)
+        else:
+            self.findings += wrap.losses(unit, member.mode, self._namespace)[1]
+        self._owners[unit.name] = self._namespace
+        self._members.append(unit.name)
+        self._dropins[f"{unit.name}.d/{name or wrap.DROPIN}"] = text
+        return True
+
+    def _blocked(self, member: Member, refusals: list[Finding]) -> str:
+        """While the namespace lives, a member that cannot get in any more must not start outside."""
+        name = self._namespace.name
+        reason = f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
+        sections = (
+            ("Unit", render.dependencies(self._namespace)),
+            ("Service", render.blocked(reason, render.Tools(self._inventory.tools))),
+        )
+        return render.text(f"{member.file}:{member.line}", sections)

@@ -1,0 +1,238 @@
+"""What keeps a service from entering a mount namespace, or loses its own there: one table, every release.
+
+systemd.exec(5) names the settings; which of them give a service a mount namespace of its own is decided by
+exec_needs_mount_namespace() in src/core/exec-invoke.c, which nsenter(1) would leave again, or could not leave.
+"""
+
+from __future__ import annotations
+
+from kubens.syntax import boolean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kubens.units import Setting, Unit
+
+LOSES = "gives the service a mount namespace of its own, which entering another one drops"
+BARS = "keeps the service from entering a mount namespace"
+DOMAIN = "sets a security domain, which the program put in front would take instead"
+
+
+class Obstacle:
+    """A setting of a unit that forbids wrapping it, or entering at all.
+
+    reason: LOSES, BARS or DOMAIN. neutral: the assignment that takes the setting's effect away, as (key, value);
+    None where there is no such thing.
+    """
+
+    __slots__ = ("key", "neutral", "reason", "setting")
+
+    def __init__(self, key: str, setting: Setting, reason: str, neutral: tuple[str, str] | None) -> None:
+        self.key = key
+        self.setting = setting
+        self.reason = reason
+        self.neutral = neutral
+
+
+class Rule:
+    """One setting of the table.
+
+    since: the release that brought it, 0 for before 247. applies: which assignment takes effect as an obstacle, if any.
+    """
+
+    __slots__ = ("applies", "key", "neutral", "reason", "since")
+
+    def __init__(
+        self,
+        key: str,
+        since: int,
+        applies: Callable[[list[Setting]], Setting | None],
+        reason: str,
+        neutral: str | None,
+    ) -> None:
+        self.key = key
+        self.since = since
+        self.applies = applies
+        self.reason = reason
+        self.neutral = neutral
+
+
+def _enabled(settings: list[Setting]) -> Setting | None:
+    """A boolean, or a word that is more than one: the last assignment that systemd takes."""
+    for setting in reversed(settings):
+        answer = boolean(setting.value)
+        if answer is False:
+            return None
+        if answer or setting.value:
+            return setting
+    return None
+
+
+def _not(*harmless: str) -> Callable[[list[Setting]], Setting | None]:
+    """The last assignment, unless it is empty, off or one of the harmless words."""
+
+    def applies(settings: list[Setting]) -> Setting | None:
+        last = settings[-1]
+        if not last.value or last.value in harmless or boolean(last.value) is False:
+            return None
+        return last
+
+    return applies
+
+
+def _listed(settings: list[Setting]) -> Setting | None:
+    """The last assignment of a list, where the list is not empty after resets."""
+    found = None
+    for setting in settings:
+        found = setting if setting.value else None
+    return found
+
+
+def _user(settings: list[Setting]) -> Setting | None:
+    last = settings[-1]
+    return last if last.value not in ("", "root", "0") else None
+
+
+def _capabilities(settings: list[Setting]) -> Setting | None:
+    """config_parse_capability_set(): "", "~" and the first assignment replace, later ones merge."""
+    missing: dict[str, Setting] = {}
+    fresh = True
+    for setting in settings:
+        inverted = setting.value.startswith("~")
+        named = setting.value.lstrip("~").lower().split()
+        for capability, number in (("cap_sys_admin", "21"), ("cap_sys_chroot", "18")):
+            given = capability in named or number in named
+            if (fresh or not named) and not inverted:
+                present = given
+            elif inverted:
+                present = not given if fresh or not named else capability not in missing and not given
+            else:
+                present = given or capability not in missing
+            if present:
+                missing.pop(capability, None)
+            else:
+                missing.setdefault(capability, setting)
+        fresh = False
+    return next(iter(missing.values()), None)
+
+
+def _namespaces(settings: list[Setting]) -> Setting | None:
+    """config_parse_restrict_namespaces(): a boolean or a list that merges, of which "mnt" is what counts."""
+    barred = None
+    fresh = True
+    for setting in settings:
+        answer = boolean(setting.value)
+        if not setting.value or answer is False:
+            barred, fresh = None, True
+            continue
+        inverted = setting.value.startswith("~")
+        named = setting.value.lstrip("~").split()
+        if answer:
+            barred = setting
+        elif inverted:
+            barred = setting if "mnt" in named else barred
+        elif "mnt" in named:
+            barred = None
+        elif fresh:
+            barred = setting
+        fresh = False
+    return barred
+
+
+# The sets that have setns(2) in them, on every release ("systemd-analyze syscall-filter").
+_WITH_SETNS = frozenset(("setns", "@process", "@system-service", "@known"))
+
+
+def _system_calls(settings: list[Setting]) -> Setting | None:
+    """config_parse_syscall_filter(): the first assignment decides whether it is a list of allowed or denied calls."""
+    allow_list = None
+    barred = None
+    for setting in settings:
+        if not setting.value:
+            allow_list = barred = None
+            continue
+        inverted = setting.value.startswith("~")
+        named = {word.partition(":")[0] for word in setting.value.lstrip("~").split()}
+        if allow_list is None:
+            allow_list = not inverted
+            barred = setting if allow_list else None
+        if named & _WITH_SETNS:
+            barred = setting if inverted else None
+    return barred
+
+
+_off = "no"
+RULES = (
+    Rule("User", 0, _user, BARS, None),
+    Rule("DynamicUser", 0, _enabled, BARS, None),
+    Rule("PrivateUsers", 0, _enabled, BARS, _off),
+    Rule("CapabilityBoundingSet", 0, _capabilities, BARS, "CAP_SYS_ADMIN CAP_SYS_CHROOT"),
+    Rule("RestrictNamespaces", 0, _namespaces, BARS, _off),
+    Rule("SystemCallFilter", 0, _system_calls, BARS, "setns"),
+    Rule("RootDirectory", 0, _not(), LOSES, None),
+    Rule("RootImage", 0, _not(), LOSES, None),
+    Rule("PrivateTmp", 0, _enabled, LOSES, _off),
+    Rule("PrivateDevices", 0, _enabled, LOSES, _off),
+    Rule("PrivateMounts", 0, _enabled, LOSES, _off),
+    Rule("PrivateIPC", 248, _enabled, LOSES, _off),
+    Rule("IPCNamespacePath", 248, _not(), LOSES, ""),
+    Rule("PrivatePIDs", 257, _enabled, LOSES, _off),
+    Rule("PrivateBPF", 258, _enabled, LOSES, _off),
+    Rule("ProtectSystem", 0, _not(), LOSES, _off),
+    Rule("ProtectHome", 0, _not(), LOSES, _off),
+    Rule("ProtectProc", 247, _not("default"), LOSES, "default"),
+    Rule("ProcSubset", 247, _not("all"), LOSES, "all"),
+    Rule("ProtectKernelTunables", 0, _enabled, LOSES, _off),
+    Rule("ProtectKernelModules", 0, _enabled, LOSES, _off),
+    Rule("ProtectKernelLogs", 0, _enabled, LOSES, _off),
+    Rule("ProtectControlGroups", 0, _enabled, LOSES, _off),
+    Rule("ReadWritePaths", 0, _listed, LOSES, ""),
+    Rule("ReadOnlyPaths", 0, _listed, LOSES, ""),
+    Rule("InaccessiblePaths", 0, _listed, LOSES, ""),
+    Rule("ReadWriteDirectories", 0, _listed, LOSES, ""),
+    Rule("ReadOnlyDirectories", 0, _listed, LOSES, ""),
+    Rule("InaccessibleDirectories", 0, _listed, LOSES, ""),
+    Rule("ExecPaths", 247, _listed, LOSES, ""),
+    Rule("NoExecPaths", 247, _listed, LOSES, ""),
+    Rule("BindPaths", 0, _listed, LOSES, ""),
+    Rule("BindReadOnlyPaths", 0, _listed, LOSES, ""),
+    Rule("TemporaryFileSystem", 0, _listed, LOSES, ""),
+    Rule("MountImages", 247, _listed, LOSES, ""),
+    Rule("ExtensionImages", 248, _listed, LOSES, ""),
+    Rule("ExtensionDirectories", 251, _listed, LOSES, ""),
+    Rule("MountFlags", 0, _not("shared"), LOSES, ""),
+    Rule("MountAPIVFS", 0, _enabled, LOSES, _off),
+    Rule("BindLogSockets", 257, _enabled, LOSES, _off),
+    Rule("LogNamespace", 0, _not(), LOSES, ""),
+    Rule("SELinuxContext", 0, _not(), DOMAIN, None),
+    Rule("AppArmorProfile", 0, _not(), DOMAIN, None),
+    Rule("SmackProcessLabel", 0, _not(), DOMAIN, None),
+)
+# Give a mount namespace only since 257, and only where PrivateMounts= says nothing: the drop-in then says no.
+NETWORK = ("NetworkNamespacePath", "PrivateNetwork")
+
+KEYS = frozenset(rule.key for rule in RULES) | frozenset(NETWORK)
+
+
+def obstacles(unit: Unit) -> list[Obstacle]:
+    """Every setting that forbids wrapping the unit, in the order of the table."""
+    found = []
+    service = unit.service
+    for key in service:
+        rule = _BY_KEY.get(key)
+        if rule is None:
+            continue
+        setting = rule.applies(service[key])
+        if setting is not None:
+            neutral = None if rule.neutral is None else (key, rule.neutral)
+            found.append(Obstacle(key, setting, rule.reason, neutral))
+    return found
+
+
+_BY_KEY = {rule.key: rule for rule in RULES}
+
+
+def wants_private_mounts_off(unit: Unit) -> bool:
+    """Whether the unit gets a mount namespace from 257 on for nothing but its network namespace."""
+    return any(key in unit.service and unit.service[key][-1].value for key in NETWORK)

@@ -1,0 +1,124 @@
+"""The syntax of unit files, systemd.syntax(7), as src/shared/conf-parser.c reads it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLANKS = " \t\n\r"
+
+# A longer line makes systemd give up on the file (LONG_LINE_MAX).
+LINE_MAX = 1024 * 1024
+
+
+class Section:
+    """One [Name] header and the assignments below it, as (key, value, line number)."""
+
+    __slots__ = ("assignments", "line", "name")
+
+    def __init__(self, name: str, line: int) -> None:
+        self.name = name
+        self.line = line
+        self.assignments: list[tuple[str, str, int]] = []
+
+
+class Parsed:
+    """A file's sections in order; `problems` as (line, reason): what systemd would warn of and ignore.
+
+    broken: (line, reason) where systemd gives up on the rest of the file, or None.
+    """
+
+    __slots__ = ("broken", "problems", "sections")
+
+    def __init__(self) -> None:
+        self.sections: list[Section] = []
+        self.problems: list[tuple[int, str]] = []
+        self.broken: tuple[int, str] | None = None
+
+
+def parse(text: str) -> Parsed:
+    """Read a whole file (decoded with surrogateescape). Never raises; a line number is that of a line's start."""
+    parsed = Parsed()
+    assignments: list[tuple[str, str, int]] | None = None
+    for number, line in _logical_lines(text):
+        if len(line) > LINE_MAX // 4 and len(line.encode("utf-8", "surrogateescape")) > LINE_MAX:
+            parsed.broken = (number, "line longer than 1 MiB")
+            return parsed
+        if not line.isascii() and not _valid_text(line):
+            parsed.problems.append((number, "not valid UTF-8, line ignored"))
+            continue
+        if line[0] == "[":
+            if line[-1] != "]" or not _safe(line[1:-1]):
+                parsed.broken = (number, f"invalid section header {line[:80]!r}")
+                return parsed
+            section = Section(line[1:-1], number)
+            assignments = section.assignments
+            parsed.sections.append(section)
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or not key:
+            parsed.problems.append((number, "no KEY=VALUE, line ignored"))
+        elif assignments is None:
+            parsed.problems.append((number, "assignment outside of a section, line ignored"))
+        else:
+            assignments.append((key.rstrip(BLANKS), value.lstrip(BLANKS), number))
+    return parsed
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines without comments and blank ones, continuations joined, as (number of the first line, stripped text)."""
+    if "\r" in text or "\0" in text:
+        text = text.replace("\r\n", "\n").replace("\n\r", "\n").replace("\r", "\n").replace("\0", "\n")
+    if text.startswith("\ufeff"):
+        text = text[1:]
+    held: list[str] = []
+    start = number = 0
+    for line in text.split("\n"):
+        number += 1
+        bare = line.strip(BLANKS)
+        if bare[:1] in ("#", ";") and bare:
+            continue
+        if held:
+            held.append(line)
+        elif bare:
+            start = number
+        else:
+            continue
+        if line.endswith("\\") and (len(line) - len(line.rstrip("\\"))) % 2:
+            # The backslash becomes a blank; a list, not one growing string, keeps this linear.
+            held[-1:] = [line[:-1] + " "]
+            continue
+        if held:
+            bare = "".join(held).strip(BLANKS)
+            held = []
+        if bare:
+            yield start, bare
+    if held:
+        bare = "".join(held).strip(BLANKS)
+        if bare:
+            yield start, bare
+
+
+def _valid_text(text: str) -> bool:
+    """Whether systemd accepts the line (utf8_is_valid): no stray bytes and no non-characters."""
+    for c in text:
+        code = ord(c)
+        if 0xD800 <= code <= 0xDFFF or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE:
+            return False
+    return True
+
+
+def _safe(text: str) -> bool:
+    return not any(c < " " or c in "\"'\\\x7f" for c in text)
+
+
+BOOLEANS = {
+    "1": True, "yes": True, "y": True, "true": True, "t": True, "on": True,
+    "0": False, "no": False, "n": False, "false": False, "f": False, "off": False,
+}  # fmt: skip
+
+
+def boolean(text: str) -> bool | None:
+    """parse_boolean() of systemd; None where the text is none."""
+    return BOOLEANS.get(text.lower())

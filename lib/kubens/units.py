@@ -1,0 +1,316 @@
+"""The units that systemd would load: search path, names, drop-ins, and what stands in them.
+
+As src/basic/unit-file.c (unit_file_build_name_map, unit_file_find_fragment) and src/shared/dropin.c do it, except for
+the generator directories, which systemd empties before it runs generators: what is in them is not input.
+"""
+
+from __future__ import annotations
+
+from kubens import names, syntax
+from kubens.files import Unreadable, byte_order
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubens.files import Root
+
+SEARCH_PATH = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/usr/local/lib/systemd/system",
+    "/lib/systemd/system",
+    "/usr/lib/systemd/system",
+)
+_FOLLOW_MAX = 8  # alias hops, as unit-file.c allows
+
+
+class Setting:
+    """One assignment: where it stands and what it says."""
+
+    __slots__ = ("file", "line", "value")
+
+    def __init__(self, value: str, file: str, line: int) -> None:
+        self.value = value
+        self.file = file
+        self.line = line
+
+
+class Unit:
+    """A unit as systemd would load it.
+
+    name: its real name, under which drop-ins of ours are filed. path: its fragment. dropins: the files applied after
+    it, in order. service, unit: assignments of [Service] and [Unit] by key, in the order applied.
+    refused: (file, line, reason) where systemd itself would not load it. unreadable: (file, line, reason) where it
+    might, and we cannot tell what.
+    """
+
+    __slots__ = ("dropins", "name", "path", "refused", "service", "unit", "unreadable")
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name = name
+        self.path = path
+        self.dropins: list[str] = []
+        self.service: dict[str, list[Setting]] = {}
+        self.unit: dict[str, list[Setting]] = {}
+        self.refused: tuple[str, int, str] | None = None
+        self.unreadable: tuple[str, int, str] | None = None
+
+    def last(self, key: str) -> str:
+        """The value of the last assignment in [Service], "" where there is none."""
+        settings = self.service.get(key)
+        return settings[-1].value if settings else ""
+
+
+class Units:
+    """All units below a root, looked up by name. wanted: the keys of [Service] and [Unit] that anybody will ask for."""
+
+    def __init__(self, root: Root, wanted: frozenset[str], search_path: str = "") -> None:
+        self._root = root
+        self._wanted = wanted
+        self._path = _search_path(search_path)
+        # name → fragment path, or (for an alias) the name it stands for; systemd's unit_ids_map
+        self._ids: dict[str, str] = {}
+        # real name → names that lead to it; systemd's unit_names_map
+        self._names: dict[str, list[str]] = {}
+        # "NAME.d", "NAME.wants" → the directories of that name, first wins
+        self._directories: dict[str, list[str]] = {}
+        self._parsed: dict[str, syntax.Parsed] = {}
+        self._index()
+
+    def find(self, name: str) -> str:
+        """The fragment of a unit, "" where there is none, "masked" for a mask."""
+        path = self._resolve(name)
+        if not path and names.kind(name) == names.INSTANCE:
+            path = self._resolve(names.template_of(name))
+        if path and self._root.is_null(path):
+            return "masked"
+        return path
+
+    def load(self, name: str) -> Unit | None:
+        """The unit of that name or alias; None where there is none, or a mask."""
+        path = self.find(name)
+        if path in ("", "masked"):
+            return None
+        unit = Unit(self._real_name(name, path), path)
+        self._apply(unit, path, fragment=True)
+        found = self._find_dropins(unit, self._all_names(name, path))
+        unit.dropins = found
+        for dropin in found:
+            self._apply(unit, dropin, fragment=False)
+        return unit
+
+    def instances_of(self, template: str) -> list[str]:
+        """The instances of a template that have a fragment or drop-ins of their own, in byte order."""
+        prefix = template[: template.index("@") + 1]
+        found = {name for name in self._ids if name.startswith(prefix)}
+        found.update(
+            directory[:-2]
+            for directory in self._directories
+            if directory.startswith(prefix) and directory.endswith(".d")
+        )
+        return sorted(name for name in found if names.kind(name) == names.INSTANCE)
+
+    def wanted_by(self, target: str) -> set[str]:
+        """The names in TARGET.wants/ and TARGET.requires/ of every directory."""
+        found = set()
+        for kind in (".wants", ".requires"):
+            for directory in self._directories.get(target + kind, ()):
+                try:
+                    found.update(self._root.files(directory, ""))
+                except (OSError, Unreadable):
+                    continue
+        return found
+
+    def load_dropins(self, name: str) -> Unit:
+        """What drop-ins alone would make of a unit of that name, which need not exist (yet)."""
+        unit = Unit(name, "")
+        unit.dropins = self._find_dropins(unit, [name])
+        for dropin in unit.dropins:
+            self._apply(unit, dropin, fragment=False)
+        return unit
+
+    def _index(self) -> None:
+        links: list[str] = []
+        for directory in self._path:
+            if directory.startswith("/lib/") and self._root.link("/lib") is not None:
+                continue  # the same as /usr/lib, once more
+            try:
+                entries = self._root.entries(directory)
+            except (OSError, Unreadable):
+                continue
+            for entry in entries:
+                name = entry.name
+                if name.endswith((".d", ".wants", ".requires")):
+                    self._directories.setdefault(name, []).append(f"{directory}/{name}")
+                elif name in self._ids or not names.kind(name) or entry.is_dir(follow_symlinks=False):
+                    continue
+                elif entry.is_symlink():
+                    target = self._link_target(directory, name)
+                    if target is not None:
+                        self._ids[name] = target
+                        links.append(name)
+                else:
+                    self._ids[name] = f"{directory}/{name}"
+        # Only links make names differ; a plain file needs no entry of its own.
+        for name in links:
+            path = self._resolve(name)
+            if path and not self._ids[name].startswith("/") and not self._root.is_null(path):
+                self._names.setdefault(self._real_name(name, path), []).append(name)
+
+    def _link_target(self, directory: str, entry: str) -> str | None:
+        """What a link in the search path means: the name it is an alias of, or its own path (a linked unit, a mask).
+
+        None for what systemd ignores: an alias of another type or to itself, and a circular link.
+        """
+        path = f"{directory}/{entry}"
+        target = self._root.link(path)
+        if target is None:
+            return None
+        if not target.startswith("/"):
+            target = f"{directory}/{target}"
+        target = _normal(target)
+        inside = tuple(directory + "/" for directory in self._path)
+        if not target.startswith(inside):
+            parent, _, last = target.rpartition("/")
+            try:
+                target = f"{self._root.follow(parent)}/{last}"
+            except OSError:
+                return None
+        if not target.startswith(inside):
+            return path
+        real = target[target.rindex("/") + 1 :]
+        return real if _may_alias(entry, real) else None
+
+    def _resolve(self, name: str) -> str:
+        """The fragment path behind any chain of aliases, "" where it breaks off."""
+        found = self._ids.get(name)
+        for _ in range(_FOLLOW_MAX):
+            if found is None:
+                return ""
+            if found.startswith("/"):
+                return found
+            following = self._ids.get(found)
+            found = self._ids.get(names.template_of(found)) if following is None else following
+        return ""
+
+    def _real_name(self, name: str, path: str) -> str:
+        """The unit's main name: its fragment's, with the instance put in."""
+        real = path[path.rindex("/") + 1 :]
+        if names.kind(real) == names.TEMPLATE and names.kind(name) == names.INSTANCE:
+            return names.with_instance(real, names.instance_of(name))
+        return real
+
+    def _all_names(self, name: str, path: str) -> list[str]:
+        """The real name, then in byte order every alias (find_fragment's set, of which systemd keeps no order)."""
+        real = self._real_name(name, path)
+        found = {name}
+        instance = names.instance_of(name)
+        for known in (name, real, path[path.rindex("/") + 1 :]):
+            for alias in self._names.get(known, ()):
+                if instance and names.kind(alias) == names.TEMPLATE:
+                    alias = names.with_instance(alias, instance)
+                    # An instance of the alias that has a file of its own is somebody else.
+                    other = self._resolve(alias)
+                    if other and other.rpartition("/")[2] != path.rpartition("/")[2]:
+                        continue
+                found.add(alias)
+        found.discard(real)
+        return [real, *sorted(found)]
+
+    def _find_dropins(self, unit: Unit | None, unit_names: list[str]) -> list[str]:
+        """The drop-ins of all names, by basename: the first directory wins, then byte order."""
+        chosen: dict[str, str] = {}
+        by_name: dict[str, str] = {}
+        search = [(owner, name) for owner in unit_names for name in names.dropin_names(owner)]
+        search.append(("", names.suffix(unit_names[0])))
+        if not any(name + ".d" in self._directories for _, name in search):
+            return []
+        for owner in (*unit_names, ""):
+            for directory in self._dropin_directories([name for who, name in search if who == owner]):
+                try:
+                    entries = self._root.files(directory, ".conf")
+                except (OSError, Unreadable) as error:
+                    if unit is not None and unit.unreadable is None:
+                        unit.unreadable = (directory, 0, str(error))
+                    continue
+                for entry in entries:
+                    if entry not in chosen:
+                        chosen[entry] = f"{directory}/{entry}"
+                        by_name[entry] = owner
+                    elif by_name[entry] != owner and owner and by_name[entry] != unit_names[0]:
+                        # Two aliases bring one file name: systemd's choice depends on a hash.
+                        if unit is not None and unit.unreadable is None:
+                            reason = f"also in {directory}: which of the two applies is not defined, rename one"
+                            unit.unreadable = (chosen[entry], 0, reason)
+        return [chosen[entry] for entry in sorted(chosen, key=byte_order)]
+
+    def _dropin_directories(self, candidates: list[str]) -> list[str]:
+        """The existing directories for these names in the order of the search path, then of the names."""
+        found = [path for name in candidates for path in self._directories.get(name + ".d", ())]
+        if len(found) > 1:
+            order = {directory: place for place, directory in enumerate(self._path)}
+            found.sort(key=lambda path: order[path[: path.rindex("/")]])
+        return found
+
+    def _apply(self, unit: Unit, path: str, fragment: bool) -> None:
+        parsed = self._parsed.get(path)
+        if parsed is None:
+            try:
+                parsed = syntax.parse(self._root.read(path) or "")
+            except (OSError, Unreadable) as error:
+                unit.unreadable = (path, 0, str(error))
+                return
+            if not fragment:
+                self._parsed[path] = parsed
+        wanted = self._wanted
+        for section in parsed.sections:
+            if section.name == "Service":
+                into = unit.service
+            elif section.name == "Unit":
+                into = unit.unit
+            else:
+                continue
+            for key, value, line in section.assignments:
+                if key in wanted:
+                    setting = Setting(value, path, line)
+                    if key in into:
+                        into[key].append(setting)
+                    else:
+                        into[key] = [setting]
+        if parsed.broken and fragment and unit.refused is None:
+            unit.refused = (path, *parsed.broken)
+
+
+def _search_path(environment: str) -> tuple[str, ...]:
+    """$SYSTEMD_UNIT_PATH, to which the usual path is appended where it ends in a colon (systemd.unit(5))."""
+    if not environment:
+        return SEARCH_PATH
+    given = tuple(part.rstrip("/") for part in environment.split(":") if part.startswith("/"))
+    return given + SEARCH_PATH if environment.endswith(":") else given
+
+
+def _may_alias(name: str, target: str) -> bool:
+    """unit_validate_alias_symlink_and_warn(): the same type, and plain to plain, instance to the same or a template."""
+    from_kind, to_kind = names.kind(name), names.kind(target)
+    if not to_kind or name == target or names.suffix(name) != names.suffix(target):
+        return False
+    if names.suffix(name) not in names.MAY_ALIAS:
+        return False
+    if from_kind == names.INSTANCE and to_kind == names.INSTANCE:
+        return names.instance_of(name) == names.instance_of(target)
+    return from_kind == to_kind or (from_kind == names.INSTANCE and to_kind == names.TEMPLATE)
+
+
+def _normal(path: str) -> str:
+    """The path without "//", "." and ".."."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)

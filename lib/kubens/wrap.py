@@ -1,0 +1,200 @@
+"""One unit and one namespace in; the settings of the drop-in out, or why there can be none."""
+
+from __future__ import annotations
+
+from kubens import escape, execs, render, sandbox
+from kubens.config import ENV, WRAP
+from kubens.finding import ERROR, WARNING, Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubens.command import Command
+    from kubens.config import Member, MountNamespace
+    from kubens.inventory import Inventory
+    from kubens.units import Unit
+
+# Which ends last among all drop-ins of a unit, unless somebody chose a name like it.
+DROPIN = "zz-kubens.conf"
+
+# Sets argv[0] and touches nothing else. bash, where there is no perl, leaves SHLVL=0 in the environment.
+_PERL = "exec { shift @ARGV } @ARGV"
+_BASH = 'unset PWD OLDPWD; path=$1; shift; exec -a "$1" -- "$path" "${@:2}"'
+
+# Specifiers that cannot bring a slash with them.
+_FLAT_SPECIFIERS = frozenset("inNpjmbHl%")
+
+def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Inventory) -> list[Finding]:
+    """Why this unit cannot be a member, one finding a reason; none where it can."""
+    found = []
+    if unit.unreadable:
+        file, line, reason = unit.unreadable
+        found.append(Finding(ERROR, file, line, unit.name, f"what systemd would run cannot be told: {reason}"))
+    early = inventory.early.get(unit.name)
+    if early is not None:
+        setting, target = early
+        where = (setting.file, setting.line) if setting else (unit.path, 0)
+        reason = f"is ordered before {target}, which {namespace.unit} waits for: they would wait for each other"
+        found.append(Finding(ERROR, *where, unit.name, reason))
+    for obstacle in sandbox.obstacles(unit):
+        if mode == ENV and obstacle.reason is sandbox.DOMAIN:
+            continue
+        if namespace.allow_sandbox_loss and obstacle.neutral is not None:
+            continue
+        found.append(_obstacle(obstacle, unit))
+    for key in namespace.wrap_commands if mode == WRAP else ():
+        found += _bad_commands(unit, key, inventory)
+    directory = working_directory(unit).lstrip("-")
+    if mode == WRAP and directory.startswith("~"):
+        setting = unit.service["WorkingDirectory"][-1]
+        reason = f"WorkingDirectory={setting.value} cannot be told inside: write the directory itself"
+        found.append(Finding(ERROR, setting.file, setting.line, unit.name, reason))
+    return found
+
+
+def _obstacle(obstacle: sandbox.Obstacle, unit: Unit) -> Finding:
+    setting = obstacle.setting
+    advice = "reset it in a drop-in"
+    if obstacle.neutral is not None:
+        advice += ", or set AllowSandboxLoss=yes"
+    reason = f"{obstacle.key}={setting.value} {obstacle.reason}: {advice}"
+    return Finding(ERROR, setting.file, setting.line, unit.name, reason)
+
+
+def _bad_commands(unit: Unit, key: str, inventory: Inventory) -> list[Finding]:
+    try:
+        commands = execs.commands(unit, key)
+    except execs.Stopped as stopped:
+        setting = stopped.setting
+        reason = f"{stopped}; systemd stops reading the file here: mend the line"
+        return [Finding(ERROR, setting.file, setting.line, unit.name, reason)]
+    found = []
+    for command in commands:
+        reason = _bad_command(command, unit, inventory)
+        if reason:
+            found.append(Finding(ERROR, command.file, command.line, unit.name, f"{key}={command.program}: {reason}"))
+    return found
+
+
+def _bad_command(command: Command, unit: Unit, inventory: Inventory) -> str:
+    if "|" in command.marks:
+        return "the prefix | runs the line through a shell, which cannot be told from here: write the shell itself"
+    if not command.program.startswith("/"):
+        search = execs.search_path(unit)
+        if "%" in command.program or "%" in search:
+            return "a program without a slash and with specifiers cannot be told: write its path"
+        if not inventory.programs.get((command.program, search)):
+            return "the program is nowhere in the search path: write its path"
+    if "=" in command.program and working_directory(unit):
+        return "a program with = in its path cannot be run in a WorkingDirectory= inside: link it to another name"
+    if (command.argv0 or not command.program.startswith("/")) and not _renamer(inventory):
+        return "its argv[0] can only be kept with perl or bash, and neither is installed"
+    return ""
+
+
+def _renamer(inventory: Inventory) -> str:
+    return inventory.tools.get("perl") or inventory.tools.get("bash") or ""
+
+
+def working_directory(unit: Unit) -> str:
+    """WorkingDirectory= where it means anything but "/"."""
+    value = unit.last("WorkingDirectory")
+    return "" if value in ("/", "-/") else value
+
+
+def losses(unit: Unit, mode: str, namespace: MountNamespace) -> tuple[list[tuple[str, str]], list[Finding]]:
+    """With AllowSandboxLoss=: the assignments that take the obstacles away, and what to say about each."""
+    settings, findings = [], []
+    for obstacle in sandbox.obstacles(unit) if namespace.allow_sandbox_loss else ():
+        if obstacle.neutral is None or (mode == ENV and obstacle.reason is sandbox.DOMAIN):
+            continue
+        settings.append(obstacle.neutral)
+        setting = obstacle.setting
+        reason = f"{obstacle.key}={setting.value} is lost to AllowSandboxLoss=yes"
+        findings.append(Finding(WARNING, setting.file, setting.line, unit.name, reason))
+    return settings, findings
+
+
+def dropin_name(unit: Unit) -> str:
+    """The name that sorts after every other drop-in of the unit; "" where there can be none."""
+    if not unit.dropins:
+        return DROPIN
+    last = unit.dropins[-1]
+    last = last[last.rindex("/") + 1 :]
+    if last.encode("utf-8", "surrogateescape") < DROPIN.encode():
+        return DROPIN
+    # "~" comes after the "." of ".conf".
+    name = last[: -len(".conf")] + "~kubens.conf"
+    try:
+        return name if len(escape.check(name).encode()) <= 255 else ""
+    except (escape.Unwritable, UnicodeEncodeError):
+        return ""
+
+
+def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory) -> str:
+    """The text of a member's drop-in. The unit has no refusals. Raises escape.Unwritable."""
+    service, _ = losses(unit, member.mode, namespace)
+    if member.mode == ENV:
+        service += render.environment(namespace)
+    else:
+        service += _wrapped(unit, namespace, inventory)
+    sections = (("Unit", render.dependencies(namespace)), ("Service", service))
+    return render.text(f"{member.file}:{member.line}", sections)
+
+
+def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> list[tuple[str, str]]:
+    settings: list[tuple[str, str]] = []
+    first = None
+    for key in namespace.wrap_commands:
+        commands = execs.commands(unit, key)
+        if commands:
+            settings.append((key, ""))
+            settings += [(key, _line(command, unit, namespace, inventory)) for command in commands]
+            if first is None or key == "ExecStart":
+                first = commands[0]
+    if sandbox.wants_private_mounts_off(unit):
+        settings.append(("PrivateMounts", "no"))
+    if first is not None and not unit.last("SyslogIdentifier"):
+        identifier = first.program[first.program.rindex("/") + 1 :] if "/" in first.program else first.program
+        if _is_flat(identifier):
+            settings.append(("SyslogIdentifier", identifier))
+    return settings
+
+
+def _is_flat(text: str) -> bool:
+    """Whether the specifiers in a file name leave it one."""
+    return all(part[:1] in _FLAT_SPECIFIERS for part in text.replace("%%", "").split("%")[1:])
+
+
+def _line(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:
+    """The command with nsenter in front of it."""
+    words: list[str] = []
+    if namespace.when_missing == "host":
+        words += [inventory.kubensenter, "-n", namespace.name, "--"]
+    else:
+        words += ["/usr/bin/nsenter", f"--mount={namespace.pin}"]
+
+    def literal(text: str) -> str:
+        # Specifiers go on meaning what they mean in the program's place; variables were never expanded there.
+        return escape.raw_word(text.replace("$", "$$") if command.expands_variables else text)
+
+    directory = working_directory(unit)
+    if directory.startswith("-"):
+        script = 'cd -- "$0" 2>/dev/null; exec env -u OLDPWD -u PWD -u SHLVL -u _ -- "$@"'
+        words += [inventory.tools["sh"], "-c", literal(script), literal(directory[1:])]
+    elif directory:
+        words += [inventory.tools["env"], "-C", literal(directory)]
+    program = command.program
+    argv0 = command.argv0
+    if not program.startswith("/"):
+        # systemd hands the short name on as argv[0].
+        argv0 = argv0 or literal(program)
+        program = inventory.programs[program, execs.search_path(unit)]
+    if not argv0:
+        words.append(literal(program))
+    elif inventory.tools.get("perl"):
+        words += [inventory.tools["perl"], "-e", literal(_PERL), literal(program), argv0]
+    else:
+        words += [inventory.tools["bash"], "-pc", literal(_BASH), "bash", literal(program), argv0]
+    if command.arguments:
+        words.append(command.arguments)
+    return command.marks + " ".join(words)

@@ -1,0 +1,136 @@
+"""The only place that writes: a plan into the generator's output directory.
+
+A member without its namespace, or half of the members, would be worse than nothing. So a namespace's files are made
+aside, the drop-ins are links that lead nowhere yet (systemd ignores such), and one rename gives all of them their
+content. Whoever is killed before leaves nothing that systemd would act on.
+
+    OUTPUT/.kubens/NAME/units/kubelet.service.d/zz-kubens.conf    the text, in the shape of the output
+    OUTPUT/.kubens/NAME/namespace.conf                            what NAME-record.service keeps as well
+    OUTPUT/kubelet.service.d/zz-kubens.conf                       → ../.kubens/NAME/units/kubelet.service.d/...
+    OUTPUT/NAME.service                                           does nothing unless something wants it
+    OUTPUT/multi-user.target.wants/NAME.service                   comes last
+"""
+
+from __future__ import annotations
+
+import posix
+
+from kubens.finding import ERROR, Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubens.plan import Plan, Tree
+
+_EXISTS = 17  # EEXIST
+
+
+def write(plan: Plan, output: str) -> list[Finding]:
+    """Write every tree; one that cannot be written is taken back as a whole, and is a finding."""
+    findings = []
+    for tree in plan.trees:
+        try:
+            _write_tree(tree, output)
+        except OSError as error:
+            _take_back(tree, output)
+            reason = f"namespace {tree.name}: cannot write, nothing of it is generated: {error.strerror}"
+            findings.append(Finding(ERROR, output, 0, "", reason))
+    return findings
+
+
+def write_unit(output: str, name: str, text: str, wanted_by: str) -> Finding | None:
+    """One unit that stands alone, and the link that starts it."""
+    try:
+        _make_file(f"{output}/{name}", text)
+        _make_directory(f"{output}/{wanted_by}.wants")
+        _make_link(f"../{name}", f"{output}/{wanted_by}.wants/{name}")
+    except OSError as error:
+        _remove(f"{output}/{name}")
+        return Finding(ERROR, output, 0, name, f"cannot write: {error.strerror}")
+    return None
+
+
+def _write_tree(tree: Tree, output: str) -> None:
+    final, staging = f"{output}/.kubens/{tree.name}", f"{output}/.kubens/{tree.name}.new"
+    _remove_tree(final)
+    _remove_tree(staging)
+    _make_directory(f"{output}/.kubens")
+    _make_directory(staging)
+    _make_directory(f"{staging}/units")
+    _make_file(f"{staging}/namespace.conf", tree.record)
+    for path, target in tree.links.items():
+        _make_directory(f"{staging}/units/{path[: path.rindex('/')]}")
+        _make_link(target, f"{staging}/units/{path}")
+    for path, text in tree.files.items():
+        directory, slash, _ = path.rpartition("/")
+        if not slash:
+            _make_file(f"{output}/{path}", text)
+            posix.link(f"{output}/{path}", f"{staging}/units/{path}")
+            continue
+        _make_directory(f"{staging}/units/{directory}")
+        _make_file(f"{staging}/units/{path}", text)
+        _make_directory(f"{output}/{directory}")
+        _make_link(f"../.kubens/{tree.name}/units/{path}", f"{output}/{path}")
+    posix.rename(staging, final)
+    for path, target in tree.links.items():
+        _make_directory(f"{output}/{path[: path.rindex('/')]}")
+        _make_link(target, f"{output}/{path}")
+
+
+def _take_back(tree: Tree, output: str) -> None:
+    for path in (*tree.links, *tree.files):
+        _remove(f"{output}/{path}")
+    for name in (tree.name, f"{tree.name}.new"):
+        try:
+            _remove_tree(f"{output}/.kubens/{name}")
+        except OSError:
+            continue
+
+
+def _make_directory(path: str) -> None:
+    try:
+        posix.mkdir(path, 0o755)
+    except OSError as error:
+        if error.errno != _EXISTS:
+            raise
+
+
+def _make_link(target: str, path: str) -> None:
+    try:
+        posix.symlink(target, path)
+    except OSError as error:
+        if error.errno != _EXISTS:
+            raise
+        posix.unlink(path)
+        posix.symlink(target, path)
+
+
+def _make_file(path: str, text: str) -> None:
+    _remove(path)
+    data = text.encode("utf-8", "surrogateescape")
+    descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)
+    try:
+        while data:
+            data = data[posix.write(descriptor, data) :]
+    finally:
+        posix.close(descriptor)
+
+
+def _remove(path: str) -> None:
+    try:
+        posix.unlink(path)
+    except OSError:
+        pass
+
+
+def _remove_tree(path: str) -> None:
+    """Remove what an earlier run into the same directory left. Raises OSError; nothing there is fine."""
+    try:
+        entries = list(posix.scandir(path))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            _remove_tree(f"{path}/{entry.name}")
+        else:
+            posix.unlink(f"{path}/{entry.name}")
+    posix.rmdir(path)
