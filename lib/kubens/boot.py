@@ -44,7 +44,9 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     made.findings += write.write(made, output)
     if made.has_errors:
         errors = [str(finding) for finding in made.findings if finding.severity == ERROR]
-        failed = write.write_unit(output, "kubens-problems.service", render.problems_service(errors), "multi-user.target")
+        failed = write.write_unit(
+            output, "kubens-problems.service", render.problems_service(errors), "multi-user.target"
+        )
         if failed is not None:
             made.findings.append(failed)
     log.report(made.findings)

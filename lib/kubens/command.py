@@ -32,7 +32,7 @@ class Command:
     made the process's name, else "". arguments: the raw text of all further words, "" where there are none.
     """
 
-    __slots__ = ("argv0", "arguments", "file", "line", "marks", "program")
+    __slots__ = ("arguments", "argv0", "file", "line", "marks", "program")
 
     def __init__(self, marks: str, program: str, argv0: str, arguments: str) -> None:
         self.marks = marks
@@ -106,7 +106,7 @@ def _one(value: str, start: int) -> tuple[Command | None, int]:
 
 
 def _take_marks(word: str) -> tuple[str, bool, str]:
-    """Prefixes without "@", whether "@" was among them, and what is left. Each counts once ("!" twice), in any order."""
+    """Prefixes without "@", whether "@" was among them, what is left. Each counts once ("!" twice), in any order."""
     marks = ""
     named = False
     for position, mark in enumerate(word):

@@ -198,9 +198,7 @@ def bad_namespace_name(name: str) -> str:
     return ""
 
 
-def _members(
-    namespace: MountNamespace, mode: str, value: str, path: str, line: int, findings: list[Finding]
-) -> None:
+def _members(namespace: MountNamespace, mode: str, value: str, path: str, line: int, findings: list[Finding]) -> None:
     if not value:
         kept = {unit: member for unit, member in namespace.members.items() if member.mode != mode}
         namespace.members = kept
@@ -225,9 +223,7 @@ def _members(
             findings.append(Finding(WARNING, path, line, unit, reason))
 
 
-def _wrap_commands(
-    namespace: MountNamespace, value: str, path: str, line: int, findings: list[Finding]
-) -> None:
+def _wrap_commands(namespace: MountNamespace, value: str, path: str, line: int, findings: list[Finding]) -> None:
     if not value:
         namespace.commands_given = ()
     for word in value.split():

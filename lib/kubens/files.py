@@ -5,8 +5,6 @@ from __future__ import annotations
 # posix is what os is made of on Linux, built into the interpreter; importing os costs a boot a millisecond.
 import posix
 
-
-
 # No configuration or unit file is larger than this; one that is, is a mistake that must not cost the boot.
 SIZE_MAX = 4 * 1024 * 1024
 _LINKS_MAX = 40  # as the kernel's (path_resolution(7))
@@ -95,9 +93,7 @@ class Root:
             found = posix.stat(self._real(path))
         except OSError:
             return False
-        return found.st_mode & _FORMAT == _CHARACTER or (
-            found.st_mode & _FORMAT == _REGULAR and found.st_size == 0
-        )
+        return found.st_mode & _FORMAT == _CHARACTER or (found.st_mode & _FORMAT == _REGULAR and found.st_size == 0)
 
     def follow(self, path: str) -> str:
         """The path with every link on the way resolved inside the root. Raises OSError (ELOOP)."""
@@ -168,5 +164,3 @@ def _read_all(descriptor: int) -> str:
 def byte_order(name: str) -> bytes:
     """The sort key of names on disk."""
     return name.encode("utf-8", "surrogateescape")
-
-

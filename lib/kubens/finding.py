@@ -30,7 +30,7 @@ class Finding:
             place += f":{self.line}"
         # What people wrote may hold anything; a finding is one line of printable text all the same.
         text = ": ".join(part for part in (place, self.unit, self.reason) if part)
-        return "".join(c if c.isprintable() else f"\\x{ord(c) & 0xff:02x}" for c in text)
+        return "".join(c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" for c in text)
 
     def __repr__(self) -> str:
         return f"<{self.severity} {self}>"

@@ -50,8 +50,18 @@ class Inventory:
     """
 
     __slots__ = (
-        "absent", "early", "foreign", "instances", "kubensenter", "live", "programs", "services", "taken", "tools", "units",
-    )  # fmt: skip
+        "absent",
+        "early",
+        "foreign",
+        "instances",
+        "kubensenter",
+        "live",
+        "programs",
+        "services",
+        "taken",
+        "tools",
+        "units",
+    )
 
     def __init__(self) -> None:
         self.units: dict[str, Unit | None] = {}
@@ -83,9 +93,7 @@ def live_namespaces(root: Root) -> dict[str, MountNamespace]:
     return found
 
 
-def take(
-    root: Root, configuration: Configuration, live: dict[str, MountNamespace], search_path: str = ""
-) -> Inventory:
+def take(root: Root, configuration: Configuration, live: dict[str, MountNamespace], search_path: str = "") -> Inventory:
     """Read what the configuration and the living namespaces name. search_path: $SYSTEMD_UNIT_PATH."""
     inventory = Inventory()
     inventory.live = live

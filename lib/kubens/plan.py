@@ -199,7 +199,9 @@ class _Builder:
     def _blocked(self, member: Member, refusals: list[Finding]) -> str:
         """While the namespace lives, a member that cannot get in any more must not start outside."""
         name = self._namespace.name
-        reason = f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
+        reason = (
+            f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
+        )
         sections = (
             ("Unit", render.dependencies(self._namespace)),
             ("Service", render.blocked(reason, render.Tools(self._inventory.tools))),

@@ -59,9 +59,12 @@ def mount_namespace_service(
     environment = f"{directory}/env"
     shell = tool["sh"] + " -c "
     # A shell says what neither systemd nor util-linux has a condition for: "unless it is there already".
+    # In the peer group of /run, where ip(8) puts it, every network namespace would be mounted twice. What is in use
+    # stays: taking it out of the group would leave the second mounts behind.
     netns = (
-        "mountpoint -q /run/netns || "
-        "{ mount --bind --make-private /run/netns /run/netns && mount --make-shared /run/netns; }"
+        "mountpoint -q /run/netns || mount --bind /run/netns /run/netns; "
+        'if [ "$(findmnt -nro OPT-FIELDS /run)" = "$(findmnt -nro OPT-FIELDS /run/netns)" ] && '
+        '[ -z "$(ls -A /run/netns)" ]; then mount --make-private /run/netns; fi; mount --make-shared /run/netns'
     )
     clear = (
         f"while umount --lazy {pin} || umount --lazy {directory}; do :; done 2>/dev/null; rm -rf {pin} {environment}"
@@ -78,10 +81,8 @@ def mount_namespace_service(
     settings = [
         ("Type", "oneshot"),
         ("RemainAfterExit", "yes"),
-        ("RuntimeDirectory", name),
-        # Removed by hand once nothing is mounted there: systemd would remove what is below a mount as well.
-        ("RuntimeDirectoryPreserve", "yes"),
-        ("ExecStartPre", f"{tool['mkdir']} -p /run/netns"),
+        # Not RuntimeDirectory=: systemd would remove what is below a mount as well.
+        ("ExecStartPre", f"{tool['mkdir']} -p {directory} /run/netns"),
         ("ExecStartPre", f"{tool['flock']} /run/netns {shell}{_script(netns)}"),
         ("ExecStartPre", shell + _script(keep_valid)),
         ("ExecStartPre", shell + _script(unbindable)),
@@ -95,9 +96,7 @@ def mount_namespace_service(
             f"{name}.service failed, so its members stay stopped. Once it is mended: "
             f"systemctl start {name}.service {stopped}"
         )
-        settings.append(
-            ("ExecStopPost", shell + _script(f'[ "$SERVICE_RESULT" = success ] || echo {_quote(message)}'))
-        )
+        settings.append(("ExecStopPost", shell + _script(f'[ "$SERVICE_RESULT" = success ] || echo {_quote(message)}')))
     settings += [
         ("ExecStopPost", shell + _script(clear)),
         ("ExecStopPost", f"-{tool['rmdir']} {directory}"),
@@ -154,7 +153,11 @@ def dependencies(namespace: MountNamespace) -> list[tuple[str, str]]:
         bond = [("Wants", f"{name}.service"), ("PartOf", f"{name}.service")]
     else:
         bond = [("Requires", f"{name}.service")]
-    return bond + [("After", f"{name}.service"), ("Wants", f"{name}-record.service"), ("After", f"{name}-record.service")]
+    return bond + [
+        ("After", f"{name}.service"),
+        ("Wants", f"{name}-record.service"),
+        ("After", f"{name}-record.service"),
+    ]
 
 
 def environment(namespace: MountNamespace) -> list[tuple[str, str]]:

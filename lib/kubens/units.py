@@ -221,7 +221,7 @@ class Units:
         found.discard(real)
         return [real, *sorted(found)]
 
-    def _find_dropins(self, unit: Unit | None, unit_names: list[str]) -> list[str]:
+    def _find_dropins(self, unit: Unit, unit_names: list[str]) -> list[str]:
         """The drop-ins of all names, by basename: the first directory wins, then byte order."""
         chosen: dict[str, str] = {}
         by_name: dict[str, str] = {}
@@ -234,18 +234,17 @@ class Units:
                 try:
                     entries = self._root.files(directory, ".conf")
                 except (OSError, Unreadable) as error:
-                    if unit is not None and unit.unreadable is None:
+                    if unit.unreadable is None:
                         unit.unreadable = (directory, 0, str(error))
                     continue
                 for entry in entries:
                     if entry not in chosen:
                         chosen[entry] = f"{directory}/{entry}"
                         by_name[entry] = owner
-                    elif by_name[entry] != owner and owner and by_name[entry] != unit_names[0]:
-                        # Two aliases bring one file name: systemd's choice depends on a hash.
-                        if unit is not None and unit.unreadable is None:
-                            reason = f"also in {directory}: which of the two applies is not defined, rename one"
-                            unit.unreadable = (chosen[entry], 0, reason)
+                    elif owner and by_name[entry] != owner and unit.unreadable is None:
+                        # Two of the unit's names bring one file name: systemd's choice depends on a hash.
+                        reason = f"also in {directory}: which of the two applies is not defined, rename one"
+                        unit.unreadable = (chosen[entry], 0, reason)
         return [chosen[entry] for entry in sorted(chosen, key=byte_order)]
 
     def _dropin_directories(self, candidates: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ _BASH = 'unset PWD OLDPWD; path=$1; shift; exec -a "$1" -- "$path" "${@:2}"'
 # Specifiers that cannot bring a slash with them.
 _FLAT_SPECIFIERS = frozenset("inNpjmbHl%")
 
+
 def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Inventory) -> list[Finding]:
     """Why this unit cannot be a member, one finding a reason; none where it can."""
     found = []

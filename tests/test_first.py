@@ -1,0 +1,28 @@
+"""The whole in one boot: declared services run in one mount namespace that PID 1 does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kubens_machine import configure, install, is_inside, service
+from machine import Machine
+
+
+def test_declared_services_share_a_namespace(machine: Callable[..., Machine], lower: str) -> None:
+    node = machine(lower)
+    install(node)
+    configure(node, "[MountNamespace]\nWrap=a.service b\nEnv=c.service missing.service\n")
+    service(node, "a.service", "ExecStart=sh -c 'mount -t tmpfs inside /mnt; exec sleep 1000'\nWorkingDirectory=/var/tmp")
+    service(node, "b.service", "ExecStart=/bin/sleep 1001")
+    service(node, "c.service", "ExecStart=/bin/sh -c 'exec nsenter --mount=$KUBENSMNT sleep 1002'")
+    service(node, "other.service", "ExecStart=/bin/sleep 1003")
+    node.boot()
+    node.systemctl("start", "a", "b", "c", "other")
+    assert [is_inside(node, unit) for unit in ("a", "b", "c", "other")] == [True, True, True, False]
+    assert "/mnt" not in node.mounts(1)
+    assert "/mnt" in node.mounts(node.main_pid("b"))
+    assert node.systemctl("is-system-running").stdout == "running\n"
+    node.systemctl("stop", "kubens")
+    assert node.systemctl("is-active", "a", "b", "c", "other", check=False).stdout.split() == ["inactive"] * 3 + ["active"]
+    assert not any(path.startswith("/run/kubens") for path in node.mounts(1))
+    assert node.run("ls", "/run/kubens", "/run/kubens-generator", check=False).stdout == ""
