@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from kubens import config, inventory, log
+from kubens import config
 from kubens.files import Root, Unreadable
 from kubens.finding import ERROR, Finding
 
@@ -19,7 +19,7 @@ def main() -> None:
         status = generate(sys.argv[1:], {key.decode(): value for key, value in posix.environ.items()})
     except BaseException as error:
         reason = f"internal error, nothing more is generated: {type(error).__name__}: {error}"
-        log.report([Finding(ERROR, "", 0, "", reason)])
+        _report([Finding(ERROR, "", 0, "", reason)])
         status = CRASHED
     # Tearing down the interpreter takes longer than all that we did.
     posix._exit(status)
@@ -28,16 +28,16 @@ def main() -> None:
 def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     """Generate into arguments[0]; the exit status says how it went."""
     if len(arguments) not in (1, 3):
-        log.report([Finding(ERROR, "", 0, "", "usage: kubens-generator NORMAL [EARLY LATE]")])
+        _report([Finding(ERROR, "", 0, "", "usage: kubens-generator NORMAL [EARLY LATE]")])
         return DONE_WITH_ERRORS
     output = arguments[0]
     root = Root(environment.get("KUBENS_ROOT", b"").decode("utf-8", "surrogateescape"))
     configuration = config.load(root)
-    live = inventory.live_namespaces(root)
+    live = config.load_live(root)
     if not (configuration.mount_namespaces or live or configuration.findings) or switched_off(root):
         return DONE
     # Nothing below is needed where nothing is configured.
-    from kubens import plan, render, write
+    from kubens import inventory, plan, render, write
 
     search_path = environment.get("SYSTEMD_UNIT_PATH", b"").decode("utf-8", "surrogateescape")
     made = plan.plan(configuration, inventory.take(root, configuration, live, search_path))
@@ -49,8 +49,15 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
         )
         if failed is not None:
             made.findings.append(failed)
-    log.report(made.findings)
+    _report(made.findings)
     return DONE_WITH_ERRORS if made.has_errors else DONE
+
+
+def _report(findings: list[Finding]) -> None:
+    if findings:
+        from kubens import log
+
+        log.report(findings)
 
 
 def switched_off(root: Root) -> bool:

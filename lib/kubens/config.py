@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from kubens.files import Root
 
 DIRECTORIES = ("/etc/kubens", "/usr/lib/kubens")
+# Where a namespace that lives is recorded as it was configured; render.record_service() has it written.
+LIVE = "/run/kubens-generator"
 WRAP, ENV = "wrap", "env"
 EXEC_SETTINGS = (
     "ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost",
@@ -106,6 +108,22 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
     for name in sorted(chosen, key=byte_order):
         read_file(configuration, root, chosen[name])
     return configuration
+
+
+def load_live(root: Root) -> dict[str, MountNamespace]:
+    """The namespaces that run, as they were configured when they started."""
+    found: dict[str, MountNamespace] = {}
+    try:
+        entries = root.entries(LIVE)
+    except (OSError, Unreadable):
+        return found
+    for entry in entries:
+        recorded = Configuration()
+        read_file(recorded, root, f"{LIVE}/{entry.name}/namespace.conf")
+        namespace = recorded.mount_namespaces.get(entry.name)
+        if namespace is not None:
+            found[entry.name] = namespace
+    return found
 
 
 def read_file(configuration: Configuration, root: Root, path: str) -> None:

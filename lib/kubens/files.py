@@ -10,8 +10,8 @@ SIZE_MAX = 4 * 1024 * 1024
 _LINKS_MAX = 40  # as the kernel's (path_resolution(7))
 
 _FORMAT, _REGULAR, _DIRECTORY, _LINK, _CHARACTER = 0o170000, 0o100000, 0o040000, 0o120000, 0o020000
-_MISSING = (2, 20)  # ENOENT, ENOTDIR
-_LOOP = 40  # ELOOP
+_NOT_THERE, _NOT_A_DIRECTORY, _LOOP = 2, 20, 40  # ENOENT, ENOTDIR, ELOOP
+_MISSING = (_NOT_THERE, _NOT_A_DIRECTORY)
 
 
 class Unreadable(Exception):
@@ -26,6 +26,7 @@ class Root:
 
     def __init__(self, path: str = "") -> None:
         self.path = path.rstrip("/")
+        self._parents: dict[str, str] = {}
 
     def read(self, path: str) -> str | None:
         """A file's text, undecodable bytes as surrogates; None where there is none; "" for /dev/null.
@@ -69,31 +70,23 @@ class Root:
     def link(self, path: str) -> str | None:
         """What a link says, None where it is none."""
         try:
-            return posix.readlink(self.path + path)
+            return posix.readlink(self._parent_resolved(path))
         except OSError:
             return None
 
     def is_executable(self, path: str) -> bool:
-        try:
-            found = posix.stat(self._real(path))
-        except OSError:
-            return False
-        return found.st_mode & _FORMAT == _REGULAR and found.st_mode & 0o111 != 0
+        found = self._stat(path)
+        return found is not None and found.st_mode & _FORMAT == _REGULAR and found.st_mode & 0o111 != 0
 
     def exists(self, path: str) -> bool:
-        try:
-            posix.stat(self._real(path))
-        except OSError:
-            return False
-        return True
+        return self._stat(path) is not None
 
     def is_null(self, path: str) -> bool:
         """Whether systemd takes the file for a mask: empty, or the null device."""
-        try:
-            found = posix.stat(self._real(path))
-        except OSError:
-            return False
-        return found.st_mode & _FORMAT == _CHARACTER or (found.st_mode & _FORMAT == _REGULAR and found.st_size == 0)
+        found = self._stat(path)
+        return found is not None and (
+            found.st_mode & _FORMAT == _CHARACTER or (found.st_mode & _FORMAT == _REGULAR and found.st_size == 0)
+        )
 
     def follow(self, path: str) -> str:
         """The path with every link on the way resolved inside the root. Raises OSError (ELOOP)."""
@@ -107,8 +100,9 @@ class Root:
             if part == "..":
                 done = done.rpartition("/")[0]
                 continue
-            target = self.link(f"{done}/{part}")
-            if target is None:
+            try:
+                target = posix.readlink(f"{self.path}{done}/{part}")
+            except OSError:
                 done = f"{done}/{part}"
                 continue
             links += 1
@@ -119,24 +113,42 @@ class Root:
             left += target.split("/")[::-1]
         return done or "/"
 
-    def _real(self, path: str) -> str:
-        """Where the kernel finds what the machine calls `path`. Raises OSError (ELOOP)."""
-        return self.path + self.follow(path) if self.path else path
+    def _parent_resolved(self, path: str) -> str:
+        """Where the kernel finds a path whose last part may be a link. Raises OSError (ELOOP)."""
+        if not self.path:
+            return path
+        parent, _, name = path.rpartition("/")
+        resolved = self._parents.get(parent)
+        if resolved is None:
+            resolved = self._parents[parent] = self.follow(parent)
+        return f"{self.path}{resolved}/{name}"
+
+    def _stat(self, path: str) -> posix.stat_result | None:
+        """stat(2) of what the path leads to; None where it leads nowhere."""
+        try:
+            if not self.path:
+                return posix.stat(path)
+            found = posix.stat(self._parent_resolved(path), follow_symlinks=False)
+            if found.st_mode & _FORMAT == _LINK:
+                resolved = self.follow(path)
+                return posix.stat(resolved if resolved == "/dev/null" else self.path + resolved)
+        except OSError:
+            return None
+        return found
 
     def _open(self, path: str, flags: int) -> int:
         flags |= posix.O_CLOEXEC
         if not self.path:
             return posix.open(path, flags)
         try:
-            return posix.open(self.path + path, flags | posix.O_NOFOLLOW)
+            return posix.open(self._parent_resolved(path), flags | posix.O_NOFOLLOW)
         except OSError as error:
-            # A link, or (with O_DIRECTORY) something on the way to one: follow it by hand, inside the root.
-            if error.errno not in (_LOOP, 20):
+            # A link; with O_DIRECTORY the kernel calls it no directory.
+            if error.errno not in (_LOOP, _NOT_A_DIRECTORY):
                 raise
         resolved = self.follow(path)
-        if resolved == "/dev/null":
-            return posix.open(resolved, flags)
-        return posix.open(self.path + resolved, flags | posix.O_NOFOLLOW)
+        # A tree of files has no devices; the null device, which masks, is the same everywhere.
+        return posix.open(resolved if resolved == "/dev/null" else self.path + resolved, flags | posix.O_NOFOLLOW)
 
 
 def _read_all(descriptor: int) -> str:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from kubens import config, execs, names, sandbox
 from kubens.config import Configuration, MountNamespace
-from kubens.files import Unreadable
 from kubens.units import Setting, Unit, Units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.files import Root
-
-# Where NAME.service records what it was made of while it lives; see render.record_service().
-LIVE = "/run/kubens-generator"
 
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 TOOLS = (
@@ -75,22 +71,6 @@ class Inventory:
         self.tools: dict[str, str] = {}
         self.kubensenter = ""
         self.live: dict[str, MountNamespace] = {}
-
-
-def live_namespaces(root: Root) -> dict[str, MountNamespace]:
-    """The namespaces that run, as they were configured when they started."""
-    found: dict[str, MountNamespace] = {}
-    try:
-        entries = root.entries(LIVE)
-    except (OSError, Unreadable):
-        return found
-    for entry in entries:
-        recorded = Configuration()
-        config.read_file(recorded, root, f"{LIVE}/{entry.name}/namespace.conf")
-        namespace = recorded.mount_namespaces.get(entry.name)
-        if namespace is not None:
-            found[entry.name] = namespace
-    return found
 
 
 def take(root: Root, configuration: Configuration, live: dict[str, MountNamespace], search_path: str = "") -> Inventory:

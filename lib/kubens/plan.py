@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kubens import escape, execs, names, render, sandbox, wrap
-from kubens.config import MountNamespace
+from kubens.config import LIVE, MountNamespace
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
-from kubens.inventory import LIVE, TOOLS
+from kubens.inventory import TOOLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

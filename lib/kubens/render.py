@@ -7,6 +7,7 @@ unit it came from. The units of a namespace need util-linux and coreutils, and t
 from __future__ import annotations
 
 from kubens import escape
+from kubens.config import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 # Where the generator leaves what a namespace is made of, for NAME-record.service to keep.
 GENERATED = "/run/systemd/generator/.kubens"
-LIVE = "/run/kubens-generator"
-
 DOCUMENTATION = "man:kubens-generator(8) man:kubens.conf(5)"
 NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.sshfs,fuse.s3fs,9p"
 

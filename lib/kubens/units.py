@@ -72,10 +72,12 @@ class Units:
         self._root = root
         self._wanted = wanted
         self._path = _search_path(search_path)
-        # name → fragment path, or (for an alias) the name it stands for; systemd's unit_ids_map
+        self._inside = tuple(directory + "/" for directory in self._path)
+        # name → the search directory that has it, or (for an alias) the name it stands for; systemd's unit_ids_map
         self._ids: dict[str, str] = {}
+        self._links: list[str] = []
         # real name → names that lead to it; systemd's unit_names_map
-        self._names: dict[str, list[str]] = {}
+        self._names: dict[str, list[str]] | None = None
         # "NAME.d", "NAME.wants" → the directories of that name, first wins
         self._directories: dict[str, list[str]] = {}
         self._parsed: dict[str, syntax.Parsed] = {}
@@ -134,7 +136,8 @@ class Units:
         return unit
 
     def _index(self) -> None:
-        links: list[str] = []
+        """Note every name in the search path. What is no unit is noted too: nobody will ask for it."""
+        ids, directories = self._ids, self._directories
         for directory in self._path:
             if directory.startswith("/lib/") and self._root.link("/lib") is not None:
                 continue  # the same as /usr/lib, once more
@@ -144,44 +147,45 @@ class Units:
                 continue
             for entry in entries:
                 name = entry.name
-                if name.endswith((".d", ".wants", ".requires")):
-                    self._directories.setdefault(name, []).append(f"{directory}/{name}")
-                elif name in self._ids or not names.kind(name) or entry.is_dir(follow_symlinks=False):
+                if name[-2:] == ".d" or name[-6:] == ".wants" or name[-9:] == ".requires":
+                    directories.setdefault(name, []).append(f"{directory}/{name}")
+                elif name in ids:
                     continue
                 elif entry.is_symlink():
-                    target = self._link_target(directory, name)
+                    target = self._link_target(directory, name) if names.kind(name) else None
                     if target is not None:
-                        self._ids[name] = target
-                        links.append(name)
+                        ids[name] = target
+                        self._links.append(name)
                 else:
-                    self._ids[name] = f"{directory}/{name}"
-        # Only links make names differ; a plain file needs no entry of its own.
-        for name in links:
-            path = self._resolve(name)
-            if path and not self._ids[name].startswith("/") and not self._root.is_null(path):
-                self._names.setdefault(self._real_name(name, path), []).append(name)
+                    ids[name] = directory
+
+    def _aliases(self, real: str) -> list[str]:
+        """The names of links that lead to a unit."""
+        if self._names is None:
+            self._names = {}
+            for name in self._links:
+                path = self._resolve(name)
+                if path and not self._ids[name].startswith("/"):
+                    self._names.setdefault(self._real_name(name, path), []).append(name)
+        return self._names.get(real, [])
 
     def _link_target(self, directory: str, entry: str) -> str | None:
-        """What a link in the search path means: the name it is an alias of, or its own path (a linked unit, a mask).
+        """What a link in the search path means: the name it is an alias of, or (a linked unit, a mask) its directory.
 
         None for what systemd ignores: an alias of another type or to itself, and a circular link.
         """
-        path = f"{directory}/{entry}"
-        target = self._root.link(path)
+        target = self._root.link(f"{directory}/{entry}")
         if target is None:
             return None
-        if not target.startswith("/"):
-            target = f"{directory}/{target}"
-        target = _normal(target)
-        inside = tuple(directory + "/" for directory in self._path)
-        if not target.startswith(inside):
+        target = _normal(target if target.startswith("/") else f"{directory}/{target}")
+        if not target.startswith(self._inside):
             parent, _, last = target.rpartition("/")
             try:
                 target = f"{self._root.follow(parent)}/{last}"
             except OSError:
                 return None
-        if not target.startswith(inside):
-            return path
+            if not target.startswith(self._inside):
+                return directory
         real = target[target.rindex("/") + 1 :]
         return real if _may_alias(entry, real) else None
 
@@ -192,9 +196,12 @@ class Units:
             if found is None:
                 return ""
             if found.startswith("/"):
-                return found
-            following = self._ids.get(found)
-            found = self._ids.get(names.template_of(found)) if following is None else following
+                return f"{found}/{name}"
+            name = found
+            found = self._ids.get(name)
+            if found is None:
+                name = names.template_of(name)
+                found = self._ids.get(name)
         return ""
 
     def _real_name(self, name: str, path: str) -> str:
@@ -210,7 +217,7 @@ class Units:
         found = {name}
         instance = names.instance_of(name)
         for known in (name, real, path[path.rindex("/") + 1 :]):
-            for alias in self._names.get(known, ()):
+            for alias in self._aliases(known):
                 if instance and names.kind(alias) == names.TEMPLATE:
                     alias = names.with_instance(alias, instance)
                     # An instance of the alias that has a file of its own is somebody else.
@@ -306,6 +313,8 @@ def _may_alias(name: str, target: str) -> bool:
 
 def _normal(path: str) -> str:
     """The path without "//", "." and ".."."""
+    if "//" not in path and "/." not in path:
+        return path
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
