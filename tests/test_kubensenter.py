@@ -2,7 +2,7 @@
 
 Every case runs in a mount namespace of its own, where /run is a fresh tmpfs that holds
 
-- ``/run/kubens/mnt``, ``/run/other/mnt``: a pinned mount namespace each, in which ``/inside`` is the namespace's name,
+- ``/run/kubens/mnt``, ``/run/other/mnt``: a pinned mount namespace each, whose ``/run/inside/name`` names it,
 - ``/run/wrong/mnt``: a pinned network namespace,
 - ``/run/stale/mnt``: the plain file that a stopped namespace leaves behind.
 """
@@ -18,9 +18,19 @@ from pathlib import Path
 import pytest
 
 KUBENSENTER = Path(__file__).resolve().parent.parent / "bin" / "kubensenter"
-SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"]}
+SHELLS: dict[str, list[str]] = {"dash": [], "bash": ["--posix"]}
 
 pytestmark = pytest.mark.needs("root")
+
+
+# Stands in for the policy of tests/conftest.py on the marker; to be deleted when that is there.
+@pytest.fixture(autouse=True)
+def needs(request: pytest.FixtureRequest) -> None:
+    wanted = [name for mark in request.node.iter_markers("needs") for name in mark.args]
+    missing = [n for n in wanted if (os.geteuid() != 0 if n == "root" else shutil.which(n) is None)]
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {', '.join(missing)}")
+
 
 STAGE = """
 set -e
@@ -47,10 +57,10 @@ WHERE = "cat /run/inside/name 2>/dev/null || echo host"
 
 @pytest.fixture(params=sorted(SHELLS))
 def shell(request: pytest.FixtureRequest) -> list[str]:
-    command = SHELLS[request.param]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"no {command[0]} here")
-    return command
+    path = shutil.which(request.param)
+    if path is None:
+        pytest.skip(f"no {request.param} here")
+    return [path, *SHELLS[request.param]]
 
 
 def run(
@@ -110,10 +120,8 @@ def test_where_the_command_runs(
 
 @pytest.mark.parametrize("pin", ["../other/mnt", "mnt", "./mnt"])
 def test_relative_pin(shell: list[str], pin: str) -> None:
-    result = run(shell, "-q", "sh", "-c", f"cd /; {WHERE}", env={"KUBENSMNT": pin}, cwd="/run/other")
-    # /run/other is unbindable, hence absent inside: the working directory is what is refused.
-    assert result.returncode == 1
-    assert "/run/other" in result.stderr
+    result = run(shell, "-q", "sh", "-c", WHERE, env={"KUBENSMNT": pin}, cwd="/run/other")
+    assert (result.stdout, result.stderr) == ("other\n", "")
 
 
 def test_fifo_does_not_block(shell: list[str]) -> None:
@@ -242,7 +250,8 @@ def test_command_with_any_name(shell: list[str], tmp_path: Path, name: str, cwd:
     program = tmp_path / command
     program.write_text('#!/bin/sh\necho "ran $*"\n')
     program.chmod(0o755)
-    result = run(shell, "-q", "-n", name, "--", command, "x", cwd=cwd, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    result = run(shell, "-q", "-n", name, "--", command, "x", cwd=cwd, env=env)
     assert (result.stdout, result.stderr) == ("ran x\n", "")
 
 
@@ -280,28 +289,29 @@ class TestWorkingDirectory:
         assert (result.stdout, result.stderr) == ("name\nonly here\n/run/inside\n", "")
 
     def test_with_a_blank(self, shell: list[str], before: str) -> None:
-        make = before + "\nmkdir '/run/inside/only here'"
-        assert run(shell, "-q", "pwd", cwd="/run/inside/only here", before=make).stdout == "/run/inside/only here\n"
+        directory = "/run/inside/only here"
+        result = run(shell, "-q", "pwd", cwd=directory, before=f"{before}\nmkdir '{directory}'")
+        assert (result.stdout, result.stderr) == (f"{directory}\n", "")
 
     def test_absent_inside(self, shell: list[str], before: str) -> None:
-        result = run(shell, "-q", "echo", "ran", cwd="/run/stale", before=before)
+        make = before + "\nmkdir /run/inside/outside"
+        result = run(shell, "-q", "echo", "ran", cwd="/run/inside/outside", before=make)
         assert (result.stdout, result.returncode) == ("", 1)
-        assert "/run/stale" in result.stderr or "No such file or directory" in result.stderr
+        assert "No such file or directory" in result.stderr
 
     def test_absent_inside_on_the_host(self, shell: list[str], before: str) -> None:
-        assert run(shell, "-q", "-n", "absent", "pwd", cwd="/run/stale", before=before).stdout == "/run/stale\n"
+        make = before + "\nmkdir /run/inside/outside"
+        result = run(shell, "-q", "-n", "absent", "pwd", cwd="/run/inside/outside", before=make)
+        assert (result.stdout, result.stderr) == ("/run/inside/outside\n", "")
 
 
-# What bash adds on its own; nothing takes it away again.
-ADDED = {"dash": set(), "bash": {"SHLVL=0"}}
-
-ENVIRONMENTS = {
+ENVIRONMENTS: dict[str, dict[str, str]] = {
     "empty": {},
     "service": {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "INVOCATION_ID": "0" * 32},
-    "interactive": {"PATH": "/usr/bin", "HOME": "/root", "PWD": "/tmp", "OLDPWD": "/", "SHLVL": "3", "_": "/bin/x"},
+    "interactive": {"HOME": "/root", "PWD": "/tmp", "OLDPWD": "/", "SHLVL": "3", "_": "/usr/bin/env"},
     "without HOME": {"PWD": "/tmp", "SHLVL": "1"},
     "ours": {"KUBENSENTER_LOG": "0", "DEFAULT_KUBENSMNT": "/run/other/mnt", "KUBENSMNT": "/run/kubens/mnt"},
-    "awkward": {"A": "", "B": "two\nlines\n", "C": "a=b", "level": "x", "name": "y", "pin": "z", "CDPATH": "/"},
+    "awkward": {"A": "", "B": "two\nlines\n", "C": "a=b", "level": "x", "name": "y", "CDPATH": "/"},
 }
 
 
@@ -309,8 +319,13 @@ ENVIRONMENTS = {
 @pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
 def test_environment(shell: list[str], name: str, env: dict[str, str]) -> None:
     result = run(shell, "-q", "-n", name, "/usr/bin/env", "-0", env=env, cwd="/tmp")
-    added = set() if "SHLVL" in env else ADDED[shell[0]]
-    assert set(result.stdout.split("\0")[:-1]) == {f"{key}={value}" for key, value in env.items()} | added
+    expected = dict(env)
+    if "--posix" in shell:
+        # What bash does on its own and cannot be told not to.
+        expected.setdefault("SHLVL", "0")
+        expected.pop("_", None)
+    received = dict(variable.split("=", 1) for variable in result.stdout.split("\0")[:-1])
+    assert received == expected
 
 
 def test_environment_of_a_service_with_a_home(shell: list[str]) -> None:
@@ -353,7 +368,7 @@ def test_starts_no_process(
     calls = log.read_text()
     assert not re.search(r"\b(v?fork|clone3?)\(", calls)
     chain = re.findall(r'^(\d+) +execve\("(?:[^"]*/)?([^"/]+)"', calls, re.MULTILINE)
-    assert [program for _, program in chain] == [shell[0], *programs]
+    assert [program for _, program in chain] == [Path(shell[0]).name, *programs]
     assert len({pid for pid, _ in chain}) == 1
 
 
