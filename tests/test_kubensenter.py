@@ -339,12 +339,13 @@ def test_environment_of_a_service_with_a_home(shell: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["kubens", "absent"])
-def test_passed_descriptors_stay(shell: list[str], tmp_path: Path, name: str) -> None:
+def test_passed_descriptors_stay(shell: list[str], name: str) -> None:
     """Socket activation passes descriptors from 3 on: the very numbers that kubensenter uses in between."""
     script = 'exec 3</etc/passwd 4</etc/group 5</etc/hostname; exec "$@"'
-    look = 'for fd in 3 4 5; do readlink /proc/$$/fd/$fd; done; ls /proc/$$/fd | wc -l'
-    result = run(shell, "-q", "-n", name, "dash", "-c", look, prefix=("dash", "-c", script, "sh"))
-    assert result.stdout.split() == ["/etc/passwd", "/etc/group", "/etc/hostname", "6"]
+    look = "readlink /proc/self/fd/3 /proc/self/fd/4 /proc/self/fd/5; exec ls /proc/self/fd"
+    result = run(shell, "-q", "-n", name, "sh", "-c", look, prefix=("sh", "-c", script, "sh"))
+    # 6 is the directory that ls reads.
+    assert result.stdout.split() == ["/etc/passwd", "/etc/group", "/etc/hostname", *"0123456"]
 
 
 @pytest.mark.needs("strace")
