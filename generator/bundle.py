@@ -1,18 +1,67 @@
-"""Puts the modules of the boot path into one file, for start.py: bundle.py INSTALLED-LIBRARY FINAL-PATH."""
+"""Puts the code of the boot path's modules into one file, for start.py: bundle.py INSTALLED-LIBRARY FINAL-PATH."""
 
+import __future__
+
+import ast
 import marshal
 import os
 import sys
 
 library, final = sys.argv[1:]
-modules = {}
-for file in sorted(os.listdir(f"{library}/kubens")):
-    name, suffix = os.path.splitext(file)
-    if suffix != ".py":
-        continue
-    with open(f"{library}/kubens/{file}", encoding="utf-8") as source:
+
+
+class Module:
+    """One module: its code, and the modules of the package that it imports at once and later (in functions)."""
+
+    def __init__(self, name):
+        self.name = name
+        path = name.replace(".", "/") + ("/__init__.py" if os.path.isdir(f"{library}/{name}") else ".py")
+        with open(f"{library}/{path}", encoding="utf-8") as source:
+            tree = ast.parse(source.read())
+        at_once = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+        # The import would have to be found; the compiler can be told directly.
+        tree.body = [node for node in tree.body if getattr(node, "module", None) != "__future__"]
+        self.imports = imported(at_once)
+        self.late_imports = imported(
+            node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef)
+            for node in ast.walk(function) if isinstance(node, ast.ImportFrom)
+        )  # fmt: skip
         # Optimised as by -OO: docstrings are for people.
-        code = compile(source.read(), f"{final}/kubens/{file}", "exec", optimize=2, dont_inherit=True)
-    modules["kubens" if name == "__init__" else f"kubens.{name}"] = marshal.dumps(code)
+        flags = __future__.annotations.compiler_flag
+        self.code = compile(tree, f"{final}/{path}", "exec", flags=flags, dont_inherit=True, optimize=2)
+
+
+def imported(nodes):
+    """`from kubens import a, b` and `from kubens.a import x` as kubens.a, kubens.b."""
+    names = []
+    for node in nodes:
+        if node.module == "kubens":
+            names += [f"kubens.{alias.name}" for alias in node.names]
+        elif node.module.startswith("kubens."):
+            names.append(node.module)
+    return names
+
+
+def add(name, modules):
+    """Add a module behind all that it imports at once."""
+    if name not in modules:
+        module = Module(name)
+        for other in module.imports:
+            add(other, modules)
+        modules[name] = module
+
+
+def dump(modules):
+    return marshal.dumps(tuple((module.name, module.code) for module in modules))
+
+
+first = {}
+add("kubens", first)
+add("kubens.boot", first)
+everything = dict(first)
+for module in first.values():
+    for name in module.late_imports:
+        add(name, everything)
+later = [module for name, module in everything.items() if name not in first]
 with open(f"{library}/boot.{sys.implementation.cache_tag}", "wb") as bundle:
-    marshal.dump(modules, bundle)
+    marshal.dump((dump(first.values()), dump(later), tuple(module.name for module in later)), bundle)

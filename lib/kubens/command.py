@@ -15,6 +15,12 @@ _ESCAPES = {
 }  # fmt: skip
 
 
+# What a program's path must not hold: string_is_safe().
+_UNSAFE = frozenset("\"'\\\x7f") | frozenset(map(chr, range(32)))
+# What makes a word more than its characters up to the next blank.
+_SPECIAL = frozenset("\"'\\\t\n\r")
+
+
 class BadCommand(ValueError):
     """systemd would not take the line. fatal: the unit does not load then; otherwise the line is dropped."""
 
@@ -76,7 +82,7 @@ def _one(value: str, start: int) -> tuple[Command | None, int]:
     ignore = "-" in marks
     if not program:
         raise BadCommand("no program after the prefixes", fatal=not ignore)
-    if any(c < " " or c in "\"'\\\x7f" for c in program):
+    if not _UNSAFE.isdisjoint(program):
         raise BadCommand(f"special characters in the program {program!r}", fatal=not ignore)
     if program.endswith("/"):
         raise BadCommand(f"the program {program!r} is a directory", fatal=not ignore)
@@ -135,12 +141,13 @@ def _next_word(text: str, position: int) -> tuple[str, int]:
     As extract_first_word(EXTRACT_UNQUOTE|EXTRACT_CUNESCAPE) and, where that fails, once more with
     EXTRACT_UNESCAPE_RELAX, which leaves an escape that is none as it stands.
     """
-    end = position
+    end = text.find(" ", position)
+    if end < 0:
+        end = len(text)
     # Nearly every word is plain.
-    while end < len(text) and text[end] not in " \t\n\r\"'\\":
-        end += 1
-    if end == len(text) or text[end] in BLANKS:
+    if _SPECIAL.isdisjoint(text[position:end]):
         return text[position:end], end
+    end = position
     word = [text[position:end]]
     position = end
     quote = ""

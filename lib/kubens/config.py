@@ -81,6 +81,10 @@ class MountNamespace:
         return self.name + ".service"
 
     @property
+    def record_unit(self) -> str:
+        return self.name + "-record.service"
+
+    @property
     def pin(self) -> str:
         return f"/run/{self.name}/mnt"
 
@@ -207,8 +211,10 @@ def _mount_namespace(configuration: Configuration, section: syntax.Section, path
 
 def bad_namespace_name(name: str) -> str:
     """Why a namespace cannot have this name; "" where it can. It names a unit, a directory of /run, and drop-ins."""
-    if names.kind(name + ".service") != names.PLAIN or name.startswith(".") or "\\" in name:
+    if names.kind(name + ".service") != names.PLAIN or name.startswith((".", "-")) or "\\" in name:
         return "is not a plain unit name"
+    if name.endswith("-record"):
+        return "is taken: NAME-record.service keeps the record of another namespace"
     if len(name) > _NAME_MAX:
         return f"is longer than {_NAME_MAX} characters"
     if name in RESERVED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_NEEDS_QUOTES = frozenset(" ;\"'\\")
+
 
 class Unwritable(ValueError):
     """The text cannot stand in a unit file at all (a control character)."""
@@ -9,9 +11,10 @@ class Unwritable(ValueError):
 
 def check(text: str) -> str:
     """The text itself, when it can stand in a unit file as one line. Raises Unwritable."""
-    for c in text:
-        if c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff":
-            raise Unwritable(f"character {ord(c):#04x} cannot stand in a unit file")
+    if not text.isprintable():
+        for c in text:
+            if c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff":
+                raise Unwritable(f"character {ord(c):#04x} cannot stand in a unit file")
     return text
 
 
@@ -28,6 +31,6 @@ def word(text: str) -> str:
 def raw_word(text: str) -> str:
     """A word in a command line in which specifiers and variables keep their meaning."""
     check(text)
-    if text and not any(c in " ;\"'\\" or c == "\u0085" for c in text):
+    if text and _NEEDS_QUOTES.isdisjoint(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -78,6 +78,10 @@ class Root:
         found = self._stat(path)
         return found is not None and found.st_mode & _FORMAT == _REGULAR and found.st_mode & 0o111 != 0
 
+    def is_file(self, path: str) -> bool:
+        found = self._stat(path)
+        return found is not None and found.st_mode & _FORMAT == _REGULAR
+
     def exists(self, path: str) -> bool:
         return self._stat(path) is not None
 

@@ -34,3 +34,13 @@ class Finding:
 
     def __repr__(self) -> str:
         return f"<{self.severity} {self}>"
+
+
+def _printable(c: str) -> str:
+    if c.isprintable():
+        return c
+    code = ord(c)
+    # An undecodable byte, as the decoder leaves it.
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

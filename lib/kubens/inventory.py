@@ -41,8 +41,8 @@ class Inventory:
     with files of their own stand under their own names. absent: why, for each None ("not installed", "masked").
     foreign: members that another generator will make, with the file they come from. instances: by template.
     early: by real unit name, how a unit comes to be ordered before what NAME.service waits for.
-    services: NAME.service as other files may already define or extend it. programs: what a name without a slash
-    resolves to, by (name, search path). tools: by name. live: what runs now, by namespace name.
+    taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
+    programs: what a name without a slash resolves to, by (name, search path). tools: by name. live: what runs now, by namespace name.
     """
 
     __slots__ = (
@@ -80,11 +80,11 @@ def take(root: Root, configuration: Configuration, live: dict[str, MountNamespac
     units = Units(root, KEYS, search_path)
     namespaces = list(configuration.mount_namespaces.values()) + list(live.values())
     for namespace in namespaces:
-        name = namespace.unit
-        found = units.find(name)
-        if found:
-            inventory.taken[name] = found
-        inventory.services[name] = units.load_dropins(name)
+        for name in (namespace.unit, namespace.record_unit):
+            found = units.find(name)
+            if found:
+                inventory.taken[name] = found
+        inventory.services[namespace.unit] = units.load_dropins(namespace.unit)
         for member in namespace.members:
             _load(inventory, units, root, member)
     for name, place in ((name, _tool(root, name)) for name in TOOLS):
@@ -128,7 +128,7 @@ def _foreign_source(root: Root, name: str) -> str:
         f"/run/containers/systemd/{stem}.container",
         f"/usr/share/containers/systemd/{stem}.container",
     ):
-        if root.exists(path):
+        if root.is_file(path):
             return path
     return ""
 

@@ -36,9 +36,10 @@ def _kernel_log() -> int:
 
 
 def _run_by_systemd() -> bool:
-    """Whether an ancestor is the helper process in which PID 1 runs generators: "(sd-executor)", "(sd-exec-...)"."""
+    """Whether an ancestor is one of the helper processes in which PID 1 runs generators."""
     pid = posix.getppid()
-    for _ in range(2):  # the shell that runs this interpreter, then systemd's helper
+    # The shell that runs this interpreter, then systemd's helpers: "(sd-executor)", "(sd-exec-strv)", "(generators)".
+    for _ in range(3):
         if pid == 1:
             return True
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_PLAIN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\")
+_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\@"
 _TYPES = frozenset(
     ("service", "socket", "target", "device", "mount", "automount", "swap", "timer", "path", "slice", "scope")
 )
@@ -14,17 +14,16 @@ PLAIN, TEMPLATE, INSTANCE = "plain", "template", "instance"
 
 def kind(name: str) -> str:
     """PLAIN, TEMPLATE or INSTANCE, or "" where this is no valid unit name."""
-    if not name or len(name) > 255:
+    stem, _, suffix = name.rpartition(".")
+    # What is left after stripping is what does not belong there; no loop is faster.
+    if suffix not in _TYPES or not stem or len(name) > 255 or stem.strip(_CHARACTERS):
         return ""
-    stem, dot, suffix = name.rpartition(".")
-    if not dot or not stem or suffix not in _TYPES:
-        return ""
-    prefix, at, instance = stem.partition("@")
-    if not prefix or not _PLAIN.issuperset(prefix) or not _PLAIN.issuperset(instance.replace("@", "")):
-        return ""
-    if not at:
+    at = stem.find("@")
+    if at < 0:
         return PLAIN
-    return INSTANCE if instance else TEMPLATE
+    if at == 0:
+        return ""
+    return INSTANCE if at + 1 < len(stem) else TEMPLATE
 
 
 def suffix(name: str) -> str:

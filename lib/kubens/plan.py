@@ -53,7 +53,10 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
         reason = f"{', '.join(missing)} missing, nothing is generated: install util-linux and coreutils"
         made.findings.append(Finding(ERROR, "", 0, "", reason))
     owners: dict[str, MountNamespace] = {}
-    for name in [*configuration.mount_namespaces, *sorted(set(inventory.live) - set(configuration.mount_namespaces))]:
+    order = [*configuration.mount_namespaces, *sorted(set(inventory.live) - set(configuration.mount_namespaces))]
+    # What lives comes first: it keeps its members, whoever claims them now.
+    order.sort(key=lambda name: name not in inventory.live)
+    for name in order:
         live = inventory.live.get(name)
         if missing and live is None:
             continue
@@ -104,20 +107,21 @@ class _Builder:
             self.findings.append(finding)
             if self._live is None:
                 return None
-        refused = False
-        for member in namespace.members.values():
-            refused |= not self._add(member)
+        refused = [name for name, member in namespace.members.items() if not self._add(member)]
         if refused and self._live is None:
             reason = f"namespace {namespace.name}: none of its services is wrapped until this is mended"
             self.findings.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
             return None
         tools = render.Tools(self._inventory.tools)
-        tree = Tree(namespace.name, render.namespace_conf(namespace))
+        members = [member for name, member in namespace.members.items() if name not in refused]
+        tree = Tree(namespace.name, render.namespace_conf(namespace, members))
         origin = f"{namespace.file}:{namespace.line}" if namespace.file else ""
         if namespace.file.startswith(LIVE):
             origin = ""
-        tree.files[namespace.unit] = render.mount_namespace_service(namespace.name, self._members, origin, tools)
-        tree.files[f"{namespace.name}-record.service"] = render.record_service(namespace.name, tools)
+        tree.files[namespace.unit] = render.mount_namespace_service(
+            namespace.name, self._members, namespace.when_missing, origin, tools, record=True
+        )
+        tree.files[namespace.record_unit] = render.record_service(namespace.name, tools)
         tree.files.update(self._dropins)
         tree.links[f"multi-user.target.wants/{namespace.unit}"] = f"../{namespace.unit}"
         return tree
@@ -129,8 +133,16 @@ class _Builder:
         path = inventory.taken.get(namespace.unit)
         if path == "masked":
             return [Finding(NOTICE, *where, f"is masked, so nothing is wrapped: systemctl unmask {namespace.unit}")]
-        if path:
-            return [Finding(ERROR, *where, f"exists already ({path}): remove it, or choose another Name=")]
+        for unit in (namespace.unit, namespace.record_unit):
+            path = inventory.taken.get(unit)
+            if path:
+                reason = f"{unit} exists already ({path}): remove it, or choose another Name="
+                return [Finding(ERROR, namespace.file, namespace.line, unit, reason)]
+        if namespace.when_missing == "host" and not inventory.kubensenter:
+            reason = (
+                "WhenMissing=host needs kubensenter(1), which is not installed: install it, or set WhenMissing=fail"
+            )
+            return [Finding(ERROR, *where, reason)]
         for obstacle in sandbox.obstacles(inventory.services[namespace.unit]):
             setting = obstacle.setting
             reason = f"{obstacle.key}={setting.value} {obstacle.reason}: reset it in a drop-in of {namespace.unit}"
@@ -167,7 +179,7 @@ class _Builder:
             reason = f"is a member of namespace {other.name} already: a service can be in one only"
             self.findings.append(Finding(ERROR, member.file, member.line, member.unit, reason))
             return False
-        by_systemd = execs.refused_by_systemd(unit)
+        by_systemd = None if unit.unreadable else execs.refused_by_systemd(unit)
         if by_systemd is not None:
             file, line, reason = by_systemd
             reason = f"systemd itself does not load it, not wrapped: {reason}"

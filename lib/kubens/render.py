@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kubens.config import MountNamespace
+    from kubens.config import Member, MountNamespace
 
 # Where the generator leaves what a namespace is made of, for NAME-record.service to keep.
 GENERATED = "/run/systemd/generator/.kubens"
@@ -47,68 +47,57 @@ class Tools:
 
 
 def mount_namespace_service(
-    name: str = "kubens", members: Iterable[str] = (), origin: str = "", tools: Tools | None = None
+    name: str = "kubens",
+    members: Iterable[str] = (),
+    when_missing: str = "fail",
+    origin: str = "",
+    tools: Tools | None = None,
+    record: bool = False,
 ) -> str:
     """NAME.service: makes, pins and destroys the mount namespace NAME.
 
-    members: the units that a failed restart leaves stopped. origin: FILE:LINE for the header and SourcePath=.
+    members: the units that hang on it. when_missing: "fail" or "host", as in the configuration. origin: FILE:LINE for
+    the header and SourcePath=. record: keep what the namespace is made of, of which only the generator has use.
     """
     tool = tools or Tools()
-    directory, pin = f"/run/{name}", f"/run/{name}/mnt"
-    environment = f"{directory}/env"
-    shell = tool["sh"] + " -c "
-    # A shell says what neither systemd nor util-linux has a condition for: "unless it is there already".
-    # In the peer group of /run, where ip(8) puts it, every network namespace would be mounted twice. What is in use
-    # stays: taking it out of the group would leave the second mounts behind.
-    netns = (
-        "mountpoint -q /run/netns || mount --bind /run/netns /run/netns; "
-        'if [ "$(findmnt -nro OPT-FIELDS /run)" = "$(findmnt -nro OPT-FIELDS /run/netns)" ] && '
-        '[ -z "$(ls -A /run/netns)" ]; then mount --make-private /run/netns; fi; mount --make-shared /run/netns'
-    )
-    clear = (
-        f"while umount --lazy {pin} || umount --lazy {directory}; do :; done 2>/dev/null; rm -rf {pin} {environment}"
-    )
-    # Killed between its two steps, unshare leaves a namespace that is pinned and not yet shared inside.
-    keep_valid = (
-        f'case "$(nsenter --mount={pin} findmnt -nro PROPAGATION / 2>/dev/null)" in *shared*) exit 0;; esac; {clear}'
-    )
-    unbindable = f"mountpoint -q {directory} || mount --bind --make-unbindable {directory} {directory}"
-    unshare = (
-        f"mountpoint -q {pin} && exit; : >{pin} && "
-        f"exec unshare --mount={pin} --propagation slave mount --make-rshared /"
-    )
-    settings = [
-        ("Type", "oneshot"),
-        ("RemainAfterExit", "yes"),
-        # Not RuntimeDirectory=: systemd would remove what is below a mount as well.
-        ("ExecStartPre", f"{tool['mkdir']} -p {directory} /run/netns"),
-        ("ExecStartPre", f"{tool['flock']} /run/netns {shell}{_script(netns)}"),
-        ("ExecStartPre", shell + _script(keep_valid)),
-        ("ExecStartPre", shell + _script(unbindable)),
-        ("ExecStart", shell + _script(unshare)),
-        ("ExecStartPost", shell + _script(f"echo KUBENSMNT={pin} >{environment}")),
-        ("ExecStop", f"-{tool['nsenter']} --mount={pin} {tool['umount']} --all --types {NETWORK_FILE_SYSTEMS}"),
-    ]
-    stopped = " ".join(members)
-    if stopped:
-        message = (
-            f"{name}.service failed, so its members stay stopped. Once it is mended: "
-            f"systemctl start {name}.service {stopped}"
-        )
-        settings.append(("ExecStopPost", shell + _script(f'[ "$SERVICE_RESULT" = success ] || echo {_quote(message)}')))
+    directory, pin, environment = f"/run/{name}", f"/run/{name}/mnt", f"/run/{name}/env"
+    units = " ".join(members)
+    before = f"{tool['mkdir']} -p {directory} /run/netns" + (f" {LIVE}" if record else "")
+    settings = [("Type", "oneshot"), ("RemainAfterExit", "yes"), ("ExecStartPre", before)]
+    if record:
+        settings.append(("ExecStartPre", _record(name, tool)))
     settings += [
-        ("ExecStopPost", shell + _script(clear)),
-        ("ExecStopPost", f"-{tool['rmdir']} {directory}"),
-        ("ExecStopPost", f"{tool['rm']} -rf {LIVE}/{name}"),
-        ("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {LIVE}"),
+        ("ExecStartPre", _shell(tool, KEEP_OR_CLEAR, pin, directory, environment)),
+        ("ExecStartPre", _shell(tool, MAKE_UNBINDABLE, directory)),
+        ("ExecStartPre", f"{tool['flock']} /run/netns {_shell(tool, OWN_PEER_GROUP, directory)}"),
+        ("ExecStart", _shell(tool, MAKE_NAMESPACE, pin)),
     ]
+    if when_missing == "host" and units:
+        # Members that run on the host, because there was no namespace when they started, come in with the others.
+        restart = 'test -e "$0" || exec systemctl --no-block try-restart "$@"'
+        settings.append(("ExecStartPost", "-" + _shell(tool, restart, environment, *units.split())))
+    settings += [
+        ("ExecStartPost", _shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)),
+        ("ExecStop", f"-{tool['nsenter']} --mount={pin} {_shell(tool, UNMOUNT_NETWORK)}"),
+    ]
+    if units:
+        message = (
+            f"{name}.service failed, and its members may be stopped. Once it is mended: "
+            f"systemctl start {name}.service {units}"
+        )
+        settings.append(("ExecStopPost", _shell(tool, '[ "$SERVICE_RESULT" = success ] || echo "$0"', message)))
+    settings += [
+        ("ExecStopPost", _shell(tool, CLEAR, pin, directory, environment)),
+        ("ExecStopPost", f"-{tool['rmdir']} {directory}"),
+    ]
+    if record:
+        settings.append(("ExecStopPost", f"{tool['rm']} -rf {LIVE}/{name}"))
+        settings.append(("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {LIVE}"))
     unit = [
         ("Description", f"Shared mount namespace {escape.value(name)}"),
         ("Documentation", DOCUMENTATION),
         # So that it stops while there still is a network, for the network file systems mounted inside.
         ("After", "network.target remote-fs-pre.target"),
-        ("Requires", f"{name}-record.service"),
-        ("After", f"{name}-record.service"),
     ]
     source = origin.rpartition(":")[0]
     if source.startswith("/") and source.isprintable() and " " not in source:
@@ -116,33 +105,75 @@ def mount_namespace_service(
     return text(origin, (("Unit", unit), ("Service", settings)))
 
 
+# The shell says what neither systemd nor util-linux has a condition for: "unless". One line becomes one word of a
+# command; its parameters are $0, $1, ...
+
+# A namespace is valid when it is shared inside and in none of the host's peer groups: unshare(1), killed half-way,
+# leaves one that is pinned, and private or the host's peer.
+CLEAR = """\
+while umount --lazy "$0" || umount --lazy "$1"; do :; done 2>/dev/null;
+rm -f "$2"; [ ! -e "$0" ] || rm -f "$0" 2>/dev/null || rmdir "$0"
+"""
+KEEP_OR_CLEAR = f"""\
+inside=$(nsenter --mount="$0" findmnt -nro OPT-FIELDS / 2>/dev/null); host=$(findmnt -nro OPT-FIELDS /);
+case ${{inside%% *}} in "${{host%% *}}") ;; shared:*) exit 0 ;; esac;
+{CLEAR}"""
+
+# nsfs files cannot be bound into a namespace that they may outlive; in an unbindable mount nobody tries.
+MAKE_UNBINDABLE = 'mountpoint -q "$0" || mount --bind --make-unbindable "$0" "$0"'
+
+# ip-netns(8) makes /run/netns a mount in the peer group of /run, so that every network namespace is mounted twice, and
+# ip cannot delete any once there is a slave. The mounts in it move, one by one, to a mount of its own peer group.
+OWN_PEER_GROUP = """\
+set -e;
+mountpoint -q /run/netns || mount --bind --make-private /run/netns /run/netns;
+if [ "$(findmnt -nro OPT-FIELDS /run)" = "$(findmnt -nro OPT-FIELDS /run/netns)" ]; then
+mount --make-private /run/netns; umount --lazy /run/netns;
+cd /run/netns; mkdir -p "$0/netns"; mount --bind --make-private /run/netns "$0/netns";
+for n in *; do if mountpoint -q "$n"; then mount --bind "$n" "$0/netns/$n"; fi; done;
+mount --move "$0/netns" /run/netns; rmdir "$0/netns";
+for n in *; do umount --no-canonicalize --lazy "/proc/self/cwd/$n" 2>/dev/null || :; done;
+fi;
+mount --make-shared /run/netns
+"""
+
+MAKE_NAMESPACE = """\
+mountpoint -q "$0" || { : >"$0" &&
+exec unshare --mount="$0" --propagation slave mount --make-rshared /; }
+"""
+
+# Never "/": where that is a network file system, umount(2) would make the host's read-only.
+UNMOUNT_NETWORK = f"""\
+findmnt -nlo TARGET -t {NETWORK_FILE_SYSTEMS} | tac |
+while IFS= read -r mount; do [ "$mount" = / ] || umount "$mount"; done
+"""
+
+
+def _shell(tool: Tools, script: str, *parameters: str) -> str:
+    """A command that runs a script: one word in which nothing is expanded but by the shell, and literal parameters."""
+    one_line = script.strip().replace("\n", " ")
+    quoted = one_line.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return " ".join([tool["sh"], "-c", f'"{escape.check(quoted)}"', *map(escape.word, parameters)])
+
+
+def _record(name: str, tool: Tools) -> str:
+    return f"{tool['cp']} -RT {GENERATED}/{name} {LIVE}/{name}"
+
+
 def record_service(name: str, tools: Tools | None = None) -> str:
     """NAME-record.service: keeps what the namespace is made of, for a reload that cannot make it again.
 
-    It runs before NAME.service and before every start of a member, so that members added later are kept too.
+    NAME.service does the same; this runs before every start of a member, so that members added later are kept too.
     """
     tool = tools or Tools()
     unit = [
         ("Description", f"Record of the mount namespace {escape.value(name)}"),
         ("Documentation", DOCUMENTATION),
+        # Without the namespace there is nothing to keep.
+        ("ConditionPathExists", f"{LIVE}/{name}"),
+        ("After", f"{name}.service"),
     ]
-    service = [
-        ("Type", "oneshot"),
-        ("RuntimeDirectory", LIVE[len("/run/") :]),
-        ("RuntimeDirectoryPreserve", "yes"),
-        ("ExecStart", f"{tool['cp']} -RT {GENERATED}/{name} {LIVE}/{name}"),
-    ]
-    return text("", (("Unit", unit), ("Service", service)))
-
-
-def _script(script: str) -> str:
-    """A shell script as one word of a command line in which nothing is expanded but by the shell."""
-    quoted = script.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escape.check(quoted)}"'
-
-
-def _quote(argument: str) -> str:
-    return "'" + argument.replace("'", "'\\''") + "'"
+    return text("", (("Unit", unit), ("Service", [("Type", "oneshot"), ("ExecStart", _record(name, tool))])))
 
 
 def dependencies(namespace: MountNamespace) -> list[tuple[str, str]]:
@@ -200,11 +231,12 @@ def _line(message: str) -> str:
     return f'"%%s\\\\n" {escape.word(message)}'
 
 
-def namespace_conf(namespace: MountNamespace) -> str:
+def namespace_conf(namespace: MountNamespace, members: Iterable[Member]) -> str:
     """The [MountNamespace] section that says what this namespace is, for the record."""
+    listed = list(members)
     lines = ["[MountNamespace]", f"Name={namespace.name}"]
     for key, mode in (("Wrap", "wrap"), ("Env", "env")):
-        lines += [f"{key}={member.unit}" for member in namespace.members.values() if member.mode == mode]
+        lines += [f"{key}={member.unit}" for member in listed if member.mode == mode]
     lines.append("WrapCommands=" + " ".join(namespace.wrap_commands))
     lines.append(f"WhenMissing={namespace.when_missing}")
     lines.append("AllowSandboxLoss=" + ("yes" if namespace.allow_sandbox_loss else "no"))

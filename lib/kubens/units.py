@@ -73,13 +73,12 @@ class Units:
         self._wanted = wanted
         self._path = _search_path(search_path)
         self._inside = tuple(directory + "/" for directory in self._path)
+        # (directory, all names in it, those of them that are links), in the order of the search path
+        self._places: list[tuple[str, set[str], set[str]]] = []
         # name → the search directory that has it, or (for an alias) the name it stands for; systemd's unit_ids_map
         self._ids: dict[str, str] = {}
-        self._links: list[str] = []
-        # real name → names that lead to it; systemd's unit_names_map
-        self._names: dict[str, list[str]] | None = None
-        # "NAME.d", "NAME.wants" → the directories of that name, first wins
-        self._directories: dict[str, list[str]] = {}
+        # suffix → real name → names of links that lead to it; systemd's unit_names_map
+        self._names: dict[str, dict[str, list[str]]] = {}
         self._parsed: dict[str, syntax.Parsed] = {}
         self._index()
 
@@ -98,7 +97,8 @@ class Units:
         if path in ("", "masked"):
             return None
         unit = Unit(self._real_name(name, path), path)
-        self._apply(unit, path, fragment=True)
+        if not self._apply(unit, path, fragment=True):
+            return None
         found = self._find_dropins(unit, self._all_names(name, path))
         unit.dropins = found
         for dropin in found:
@@ -108,23 +108,21 @@ class Units:
     def instances_of(self, template: str) -> list[str]:
         """The instances of a template that have a fragment or drop-ins of their own, in byte order."""
         prefix = template[: template.index("@") + 1]
-        found = {name for name in self._ids if name.startswith(prefix)}
-        found.update(
-            directory[:-2]
-            for directory in self._directories
-            if directory.startswith(prefix) and directory.endswith(".d")
-        )
+        found: set[str] = set()
+        for _, present, _ in self._places:
+            found.update(name[:-2] if name.endswith(".d") else name for name in present if name.startswith(prefix))
         return sorted(name for name in found if names.kind(name) == names.INSTANCE)
 
     def wanted_by(self, target: str) -> set[str]:
         """The names in TARGET.wants/ and TARGET.requires/ of every directory."""
-        found = set()
-        for kind in (".wants", ".requires"):
-            for directory in self._directories.get(target + kind, ()):
-                try:
-                    found.update(self._root.files(directory, ""))
-                except (OSError, Unreadable):
-                    continue
+        found: set[str] = set()
+        for directory, present, _ in self._places:
+            for entry in (target + ".wants", target + ".requires"):
+                if entry in present:
+                    try:
+                        found.update(link.name for link in self._root.entries(f"{directory}/{entry}"))
+                    except (OSError, Unreadable):
+                        continue
         return found
 
     def load_dropins(self, name: str) -> Unit:
@@ -136,8 +134,7 @@ class Units:
         return unit
 
     def _index(self) -> None:
-        """Note every name in the search path. What is no unit is noted too: nobody will ask for it."""
-        ids, directories = self._ids, self._directories
+        """Note every name in the search path, and nothing about it: few will be asked for."""
         for directory in self._path:
             if directory.startswith("/lib/") and self._root.link("/lib") is not None:
                 continue  # the same as /usr/lib, once more
@@ -145,63 +142,68 @@ class Units:
                 entries = self._root.entries(directory)
             except (OSError, Unreadable):
                 continue
-            for entry in entries:
-                name = entry.name
-                if name[-2:] == ".d" or name[-6:] == ".wants" or name[-9:] == ".requires":
-                    directories.setdefault(name, []).append(f"{directory}/{name}")
-                elif name in ids:
-                    continue
-                elif entry.is_symlink():
-                    target = self._link_target(directory, name) if names.kind(name) else None
-                    if target is not None:
-                        ids[name] = target
-                        self._links.append(name)
-                else:
-                    ids[name] = directory
+            if entries:
+                present = {entry.name for entry in entries}
+                self._places.append((directory, present, {entry.name for entry in entries if entry.is_symlink()}))
+
+    def _lookup(self, name: str) -> str:
+        """The first search directory that has a unit of this name, the name it is an alias of, or ""."""
+        found = self._ids.get(name)
+        if found is None:
+            found = ""
+            for directory, present, links in self._places:
+                if name in present:
+                    found = self._link_target(directory, name) if name in links else directory
+                    if found:
+                        break
+            self._ids[name] = found
+        return found
 
     def _aliases(self, real: str) -> list[str]:
         """The names of links that lead to a unit."""
-        if self._names is None:
-            self._names = {}
-            for name in self._links:
-                path = self._resolve(name)
-                if path and not self._ids[name].startswith("/"):
-                    self._names.setdefault(self._real_name(name, path), []).append(name)
-        return self._names.get(real, [])
+        suffix = names.suffix(real)
+        known = self._names.get(suffix)
+        if known is None:
+            known = self._names[suffix] = {}
+            links = {name for _, _, found in self._places for name in found if name.endswith("." + suffix)}
+            for name in links:
+                if names.kind(name) and not self._lookup(name).startswith("/"):
+                    path = self._resolve(name)
+                    if path:
+                        known.setdefault(self._real_name(name, path), []).append(name)
+        return known.get(real, [])
 
-    def _link_target(self, directory: str, entry: str) -> str | None:
+    def _link_target(self, directory: str, entry: str) -> str:
         """What a link in the search path means: the name it is an alias of, or (a linked unit, a mask) its directory.
 
-        None for what systemd ignores: an alias of another type or to itself, and a circular link.
+        "" for what systemd ignores: an alias of another type or to itself, and a circular link.
         """
         target = self._root.link(f"{directory}/{entry}")
         if target is None:
-            return None
+            return ""
         target = _normal(target if target.startswith("/") else f"{directory}/{target}")
         if not target.startswith(self._inside):
             parent, _, last = target.rpartition("/")
             try:
                 target = f"{self._root.follow(parent)}/{last}"
             except OSError:
-                return None
+                return ""
             if not target.startswith(self._inside):
                 return directory
         real = target[target.rindex("/") + 1 :]
-        return real if _may_alias(entry, real) else None
+        return real if _may_alias(entry, real) else ""
 
     def _resolve(self, name: str) -> str:
         """The fragment path behind any chain of aliases, "" where it breaks off."""
-        found = self._ids.get(name)
+        found = self._lookup(name)
         for _ in range(_FOLLOW_MAX):
-            if found is None:
-                return ""
-            if found.startswith("/"):
-                return f"{found}/{name}"
+            if not found or found.startswith("/"):
+                return found and f"{found}/{name}"
             name = found
-            found = self._ids.get(name)
-            if found is None:
+            found = self._lookup(name)
+            if not found:
                 name = names.template_of(name)
-                found = self._ids.get(name)
+                found = self._lookup(name)
         return ""
 
     def _real_name(self, name: str, path: str) -> str:
@@ -232,12 +234,9 @@ class Units:
         """The drop-ins of all names, by basename: the first directory wins, then byte order."""
         chosen: dict[str, str] = {}
         by_name: dict[str, str] = {}
-        search = [(owner, name) for owner in unit_names for name in names.dropin_names(owner)]
-        search.append(("", names.suffix(unit_names[0])))
-        if not any(name + ".d" in self._directories for _, name in search):
-            return []
-        for owner in (*unit_names, ""):
-            for directory in self._dropin_directories([name for who, name in search if who == owner]):
+        for owner in (*unit_names, names.suffix(unit_names[0])):
+            candidates = [name + ".d" for name in (names.dropin_names(owner) if "." in owner else (owner,))]
+            for directory in self._directories(candidates):
                 try:
                     entries = self._root.files(directory, ".conf")
                 except (OSError, Unreadable) as error:
@@ -248,28 +247,30 @@ class Units:
                     if entry not in chosen:
                         chosen[entry] = f"{directory}/{entry}"
                         by_name[entry] = owner
-                    elif owner and by_name[entry] != owner and unit.unreadable is None:
+                    elif "." in owner and by_name[entry] != owner and unit.unreadable is None:
                         # Two of the unit's names bring one file name: systemd's choice depends on a hash.
                         reason = f"also in {directory}: which of the two applies is not defined, rename one"
                         unit.unreadable = (chosen[entry], 0, reason)
         return [chosen[entry] for entry in sorted(chosen, key=byte_order)]
 
-    def _dropin_directories(self, candidates: list[str]) -> list[str]:
-        """The existing directories for these names in the order of the search path, then of the names."""
-        found = [path for name in candidates for path in self._directories.get(name + ".d", ())]
-        if len(found) > 1:
-            order = {directory: place for place, directory in enumerate(self._path)}
-            found.sort(key=lambda path: order[path[: path.rindex("/")]])
-        return found
+    def _directories(self, candidates: list[str]) -> list[str]:
+        """The directories of these names, in the order of the search path, then of the names."""
+        return [
+            f"{directory}/{name}" for directory, present, _ in self._places for name in candidates if name in present
+        ]
 
-    def _apply(self, unit: Unit, path: str, fragment: bool) -> None:
+    def _apply(self, unit: Unit, path: str, fragment: bool) -> bool:
+        """Add what a file says to a unit. False where there is no such file: a link to nothing."""
         parsed = self._parsed.get(path)
         if parsed is None:
             try:
-                parsed = syntax.parse(self._root.read(path) or "")
+                text = self._root.read(path)
             except (OSError, Unreadable) as error:
                 unit.unreadable = (path, 0, str(error))
-                return
+                return True
+            if text is None:
+                return False
+            parsed = syntax.parse(text)
             if not fragment:
                 self._parsed[path] = parsed
         wanted = self._wanted
@@ -289,6 +290,7 @@ class Units:
                         into[key] = [setting]
         if parsed.broken and fragment and unit.refused is None:
             unit.refused = (path, *parsed.broken)
+        return True
 
 
 def _search_path(environment: str) -> tuple[str, ...]:
@@ -301,11 +303,11 @@ def _search_path(environment: str) -> tuple[str, ...]:
 
 def _may_alias(name: str, target: str) -> bool:
     """unit_validate_alias_symlink_and_warn(): the same type, and plain to plain, instance to the same or a template."""
-    from_kind, to_kind = names.kind(name), names.kind(target)
-    if not to_kind or name == target or names.suffix(name) != names.suffix(target):
+    to_kind = names.kind(target)
+    suffix = names.suffix(name)
+    if not to_kind or name == target or suffix != names.suffix(target) or suffix not in names.MAY_ALIAS:
         return False
-    if names.suffix(name) not in names.MAY_ALIAS:
-        return False
+    from_kind = names.kind(name)
     if from_kind == names.INSTANCE and to_kind == names.INSTANCE:
         return names.instance_of(name) == names.instance_of(target)
     return from_kind == to_kind or (from_kind == names.INSTANCE and to_kind == names.TEMPLATE)

@@ -85,8 +85,6 @@ def _bad_command(command: Command, unit: Unit, inventory: Inventory) -> str:
             return "a program without a slash and with specifiers cannot be told: write its path"
         if not inventory.programs.get((command.program, search)):
             return "the program is nowhere in the search path: write its path"
-    if "=" in command.program and working_directory(unit):
-        return "a program with = in its path cannot be run in a WorkingDirectory= inside: link it to another name"
     if (command.argv0 or not command.program.startswith("/")) and not _renamer(inventory):
         return "its argv[0] can only be kept with perl or bash, and neither is installed"
     return ""
@@ -182,6 +180,9 @@ def _line(command: Command, unit: Unit, namespace: MountNamespace, inventory: In
     if directory.startswith("-"):
         script = 'cd -- "$0" 2>/dev/null; exec env -u OLDPWD -u PWD -u SHLVL -u _ -- "$@"'
         words += [inventory.tools["sh"], "-c", literal(script), literal(directory[1:])]
+    elif directory and "=" in command.program:
+        # env(1) would take the program for an assignment.
+        words += [inventory.tools["unshare"], literal(f"--wd={directory}"), "--"]
     elif directory:
         words += [inventory.tools["env"], "-C", literal(directory)]
     program = command.program
@@ -198,4 +199,6 @@ def _line(command: Command, unit: Unit, namespace: MountNamespace, inventory: In
         words += [inventory.tools["bash"], "-pc", literal(_BASH), "bash", literal(program), argv0]
     if command.arguments:
         words.append(command.arguments)
-    return command.marks + " ".join(words)
+    line = command.marks + " ".join(words)
+    # A backslash at the end of a line would join the next one to it. The blank that kept it from that is stripped.
+    return line + " " if line.endswith("\\") else line

@@ -1,0 +1,1 @@
+"""kubensctl(1): what people hold in their hands. Imports kubens; kubens never imports it."""
