@@ -42,6 +42,9 @@ RESERVED = frozenset(
      "lock", "log", "mount", "netns", "nologin", "sshd", "sudo", "systemd", "tmpfiles.d", "udev", "user", "utmp",
      "containerd", "cri-dockerd", "crio", "docker", "flannel", "k3s", "NetworkManager", "rke2", "rpcbind")
 )  # fmt: skip
+# No configuration is larger, and nobody reads more about one file.
+SIZE_MAX = 256 * 1024
+FINDINGS_MAX = 20
 _NAME_MAX = 200  # leaves room for what is built around it: NAME-record.service, SERVICE.d/NAME.conf
 
 
@@ -105,10 +108,15 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
     chosen: dict[str, str] = {}
     for directory in directories:
         try:
-            for name in root.files(directory, ".conf"):
-                chosen.setdefault(name, f"{directory}/{name}")
+            found = [entry.name for entry in root.entries(directory)]
         except (OSError, Unreadable) as error:
             configuration.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {error}"))
+            continue
+        if not found and (root.is_file(directory) or (root.link(directory) and not root.exists(directory))):
+            configuration.findings.append(Finding(ERROR, directory, 0, "", "is no directory, nothing is read from it"))
+        for name in found:
+            if name.endswith(".conf"):
+                chosen.setdefault(name, f"{directory}/{name}")
     for name in sorted(chosen, key=byte_order):
         read_file(configuration, root, chosen[name])
     return configuration
@@ -133,8 +141,9 @@ def load_live(root: Root) -> dict[str, MountNamespace]:
 def read_file(configuration: Configuration, root: Root, path: str) -> None:
     """Add what one file says. A file that cannot be read is a finding; so is each line that means nothing."""
     findings = configuration.findings
+    before = len(findings)
     try:
-        text = root.read(path)
+        text = root.read(path, SIZE_MAX)
     except (OSError, Unreadable) as error:
         findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {error}"))
         return
@@ -161,6 +170,11 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
     if parsed.broken:
         line, reason = parsed.broken
         findings.append(Finding(ERROR, path, line, "", f"{reason}, the rest of the file is ignored"))
+    more = len(findings) - before - FINDINGS_MAX
+    if more > 0:
+        findings[before + FINDINGS_MAX :] = [
+            Finding(ERROR, path, 0, "", f"{more} more findings like these: is this a configuration file?")
+        ]
 
 
 def _sections() -> str:
@@ -227,7 +241,7 @@ def _members(namespace: MountNamespace, mode: str, value: str, path: str, line: 
         kept = {unit: member for unit, member in namespace.members.items() if member.mode != mode}
         namespace.members = kept
         return
-    for word in value.split():
+    for word in syntax.words(value):
         unit = word if names.kind(word) else word + ".service"
         if not names.kind(unit):
             findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored"))
@@ -250,7 +264,7 @@ def _members(namespace: MountNamespace, mode: str, value: str, path: str, line: 
 def _wrap_commands(namespace: MountNamespace, value: str, path: str, line: int, findings: list[Finding]) -> None:
     if not value:
         namespace.commands_given = ()
-    for word in value.split():
+    for word in syntax.words(value):
         if word in EXEC_SETTINGS:
             namespace.commands_given += (word,)
         else:

@@ -5,12 +5,12 @@ from __future__ import annotations
 # posix is what os is made of on Linux, built into the interpreter; importing os costs a boot a millisecond.
 import posix
 
-# No configuration or unit file is larger than this; one that is, is a mistake that must not cost the boot.
+# No unit file is larger than this; one that is, is a mistake that must not cost the boot.
 SIZE_MAX = 4 * 1024 * 1024
 _LINKS_MAX = 40  # as the kernel's (path_resolution(7))
 
 _FORMAT, _REGULAR, _DIRECTORY, _LINK, _CHARACTER = 0o170000, 0o100000, 0o040000, 0o120000, 0o020000
-_NOT_THERE, _NOT_A_DIRECTORY, _LOOP = 2, 20, 40  # ENOENT, ENOTDIR, ELOOP
+_NOT_THERE, _NO_DEVICE, _NOT_A_DIRECTORY, _LOOP = 2, 6, 20, 40  # ENOENT, ENXIO (a socket), ENOTDIR, ELOOP
 _MISSING = (_NOT_THERE, _NOT_A_DIRECTORY)
 
 
@@ -28,19 +28,20 @@ class Root:
         self.path = path.rstrip("/")
         self._parents: dict[str, str] = {}
 
-    def read(self, path: str) -> str | None:
+    def read(self, path: str, size_max: int = SIZE_MAX) -> str | None:
         """A file's text, undecodable bytes as surrogates; None where there is none; "" for /dev/null.
 
-        Raises Unreadable: no permission, not a regular file, larger than SIZE_MAX, circular links, I/O errors.
+        Raises Unreadable: no permission, not a regular file, larger than size_max, circular links, I/O errors.
         """
         try:
             descriptor = self._open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)
         except OSError as error:
             if error.errno in _MISSING:
                 return None
-            raise Unreadable(error.strerror or "cannot be read") from None
+            reason = "not a regular file" if error.errno == _NO_DEVICE else error.strerror
+            raise Unreadable(reason or "cannot be read") from None
         try:
-            return _read_all(descriptor)
+            return _read_all(descriptor, size_max)
         except OSError as error:
             raise Unreadable(error.strerror or "cannot be read") from None
         finally:
@@ -155,21 +156,21 @@ class Root:
         return posix.open(resolved if resolved == "/dev/null" else self.path + resolved, flags | posix.O_NOFOLLOW)
 
 
-def _read_all(descriptor: int) -> str:
+def _read_all(descriptor: int, size_max: int) -> str:
     found = posix.fstat(descriptor)
     form = found.st_mode & _FORMAT
     if form == _CHARACTER and found.st_rdev == 0x103:  # null(4), device 1:3: a mask
         return ""
     if form != _REGULAR:
         raise Unreadable("is a directory" if form == _DIRECTORY else "not a regular file")
-    if found.st_size > SIZE_MAX:
-        raise Unreadable(f"larger than {SIZE_MAX // 1024 // 1024} MiB")
+    if found.st_size > size_max:
+        raise Unreadable(f"larger than {size_max // 1024} KiB")
     # /proc says 0 for the size of everything; one byte more than a file had finds out whether it grew.
     data = posix.read(descriptor, (found.st_size or 65535) + 1)
     if len(data) > found.st_size:
         chunks = [data]
         total = len(data)
-        while data and total <= SIZE_MAX:
+        while data and total <= size_max:
             data = posix.read(descriptor, 65536)
             chunks.append(data)
             total += len(data)

@@ -42,7 +42,8 @@ class Inventory:
     foreign: members that another generator will make, with the file they come from. instances: by template.
     early: by real unit name, how a unit comes to be ordered before what NAME.service waits for.
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
-    programs: what a name without a slash resolves to, by (name, search path). tools: by name. live: what runs now, by namespace name.
+    programs: what a name without a slash resolves to, by (name, search path). tools: by name.
+    live: what runs now, by namespace name.
     """
 
     __slots__ = (

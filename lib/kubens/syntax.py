@@ -113,6 +113,11 @@ def _safe(text: str) -> bool:
     return not any(c < " " or c in "\"'\\\x7f" for c in text)
 
 
+def words(value: str) -> list[str]:
+    """A list as systemd splits it: at blanks alone, not at whatever Unicode calls a space."""
+    return [word for word in value.replace("\t", " ").split(" ") if word]
+
+
 BOOLEANS = {
     "1": True, "yes": True, "y": True, "true": True, "t": True, "on": True,
     "0": False, "no": False, "n": False, "false": False, "f": False, "off": False,
