@@ -28,7 +28,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Union
 
@@ -40,6 +40,7 @@ STOP_TIMEOUT = 60.0
 # has not installed it.
 HIDDEN = (
     str(CHECKOUT),
+    "/etc/.updated",
     "/etc/conf.d/netns",
     "/etc/fstab",
     "/etc/init.d",
@@ -53,6 +54,7 @@ HIDDEN = (
     "/usr/lib/tmpfiles.d/kubens*",
     "/usr/local/lib/python3*/dist-packages/kubens*",
     "/usr/local/lib/systemd",
+    "/var/.updated",
     "/var/lib/kubens",
     "/var/log/journal",
 )
@@ -281,6 +283,14 @@ class Machine:
         if check and process.returncode:
             raise CommandError(process.returncode, command, stdout, stderr)
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+    def wait_until(self, condition: Callable[[], object], timeout: float = 10) -> None:
+        """Poll until the condition holds. Raises MachineError, with the journal's end, if it does not."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise MachineError(f"waited in vain; the journal:\n{self.journal(None, '--lines=50')}")
+            time.sleep(0.02)
 
     def systemctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("systemctl", "--no-pager", "--full", *arguments, check=check, timeout=120)
