@@ -332,7 +332,7 @@ class Machine:
         return os.readlink(self.tree / "proc" / str(pid) / "ns/mnt")
 
     def mounts(self, pid: int = 1) -> list[str]:
-        """Where the mounts are that a process sees, in the order in which they were made."""
+        """Where the mounts are that a process sees, in mountinfo's order."""
         mountinfo = self.read(f"/proc/{pid}/mountinfo")
         return [_unescape(line.split(" ")[4]) for line in mountinfo.splitlines()]
 
