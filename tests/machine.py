@@ -418,7 +418,7 @@ class Machine:
     def _start_nspawn(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *("nsenter", f"--target={self._keeper.pid}", "--mount", "--"),
+                *("nsenter", f"--target={self._keeper.pid}", "--mount", "--root", "--"),
                 *("systemd-nspawn", "--quiet", "--directory=/run/tree", f"--machine={self.name}", "--boot"),
                 *("--register=no", "--keep-unit", "--settings=no", "--console=pipe", "--link-journal=no"),
                 *("--private-network", "--resolv-conf=off", "--timezone=off"),
@@ -460,7 +460,7 @@ class Machine:
     def _in_keeper(self, *command: str, group: str = "commands") -> None:
         """Run a command in the namespace that holds the machine's mounts."""
         subprocess.run(
-            ["nsenter", f"--target={self._keeper.pid}", "--mount", "--", *command],
+            ["nsenter", f"--target={self._keeper.pid}", "--mount", "--root", "--", *command],
             check=True,
             preexec_fn=functools.partial(self._confine, group),
         )

@@ -240,6 +240,7 @@ def test_killed_tests_leave_nothing(how: signal.Signals) -> None:
     )
     assert tests.stdout
     name = tests.stdout.readline().strip()
+    assert name
     processes = _processes_of(name)
     assert len(processes) > 3
     os.killpg(tests.pid, how)
