@@ -28,7 +28,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Union
 
@@ -39,7 +39,8 @@ STOP_TIMEOUT = 60.0
 # What this computer's administrator configured is no part of a test, and no test shall find kubens where it
 # has not installed it.
 HIDDEN = (
-    str(CHECKOUT),
+    glob.escape(str(CHECKOUT)),
+    "/etc/.updated",
     "/etc/conf.d/netns",
     "/etc/fstab",
     "/etc/init.d",
@@ -53,6 +54,7 @@ HIDDEN = (
     "/usr/lib/tmpfiles.d/kubens*",
     "/usr/local/lib/python3*/dist-packages/kubens*",
     "/usr/local/lib/systemd",
+    "/var/.updated",
     "/var/lib/kubens",
     "/var/log/journal",
 )
@@ -80,21 +82,25 @@ ENVIRONMENT = {
 
 ENTER = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
 
-# Its arguments: the machine's name, and its control group below /sys/fs/cgroup. /run and /sys/fs/cgroup are
-# covered so that nspawn leaves no files in the one and finds the same layout in the other everywhere.
+# Its arguments: the machine's name, and its control group below /sys/fs/cgroup. It covers /run because nspawn
+# would leave files there, and cgroup v1 because it would leave groups. cgroup.kill is Linux 5.14's.
 KEEPER = """
 set -eu
+umask 022
 mount -t tmpfs -o mode=755 "$1" /run
 mkdir /run/upper /run/work /run/tree
-mount -t cgroup2 "$1" /sys/fs/cgroup
+[ -e /sys/fs/cgroup/cgroup.procs ] || mount -t cgroup2 "$1" /sys/fs/cgroup
 group=/sys/fs/cgroup$2
 mkdir "$group" "$group/nspawn" "$group/commands" "$group/kmsg"
 echo ready
 cat
 echo 1 >"$group/cgroup.kill"
-while ! find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do
+for attempt in $(seq 1000); do
+    ! find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || exit 0
     sleep 0.01
 done
+echo "cannot be removed: $group" >&2
+exit 1
 """
 
 # A fifo, not a file: each of those who log there opens it anew and would write over what is in the file.
@@ -186,12 +192,19 @@ class Machine:
         self._vacate(path).symlink_to(target)
 
     def install(self, source: StrPath, path: str) -> None:
-        """Copy a file or a directory of this computer, with the modes."""
-        target = self._vacate(path)
-        if Path(source).is_dir():
-            shutil.copytree(source, target, symlinks=True)
-        else:
-            shutil.copy(source, target)
+        """Copy a file of this computer with its mode, or lay a directory over the one that is there."""
+        source = Path(source)
+        if not source.is_dir():
+            shutil.copy(source, self._vacate(path))
+            return
+        for inner in source.rglob("*"):
+            target = f"{path}/{inner.relative_to(source)}"
+            if inner.is_symlink():
+                self.link(target, os.readlink(inner))
+            elif inner.is_dir():
+                self._locate(target).mkdir(parents=True, exist_ok=True)
+            else:
+                self.install(inner, target)
 
     def read(self, path: str) -> str:
         return self._locate(path).read_text("utf-8", "surrogateescape")
@@ -208,15 +221,12 @@ class Machine:
         self._console.truncate(0)
         self._nspawn = self._start_nspawn(arguments)
         deadline = time.monotonic() + BOOT_TIMEOUT
-        state = ""
-        while state not in ("running", "degraded"):
+        while (state := self._state()) not in ("running", "degraded"):
             if state == "maintenance" or self._nspawn.poll() is not None or time.monotonic() > deadline:
                 console = self.console()
                 self.kill()
-                raise MachineError(f"no boot, the last state was {state or 'none'}:\n{console}")
+                raise MachineError(f"no boot, the last state was {state}:\n{console}")
             time.sleep(0.03)
-            if self._find_leader():
-                state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
 
     def reboot(self, *arguments: str) -> None:
         """Shut down in order and boot the same tree again; what was in tmpfs, such as /run, is gone."""
@@ -237,9 +247,10 @@ class Machine:
         self._leader = 0
 
     def close(self) -> None:
-        """Leave nothing behind."""
-        keeper = self._keeper
-        keeper.communicate()
+        """Leave nothing behind. Raises MachineError if that cannot be done."""
+        errors = self._keeper.communicate()[1]
+        if self._keeper.returncode:
+            raise MachineError(errors)
         if self._nspawn:
             self._nspawn.wait()
         self._nspawn = None
@@ -282,6 +293,14 @@ class Machine:
             raise CommandError(process.returncode, command, stdout, stderr)
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
+    def wait_until(self, condition: Callable[[], object], timeout: float = 10) -> None:
+        """Poll until the condition holds. Raises MachineError, with the journal's end, if it does not."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise MachineError(f"waited in vain; the journal:\n{self.journal(None, '--lines=50')}")
+            time.sleep(0.02)
+
     def systemctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("systemctl", "--no-pager", "--full", *arguments, check=check, timeout=120)
 
@@ -322,7 +341,7 @@ class Machine:
         return os.readlink(self.tree / "proc" / str(pid) / "ns/mnt")
 
     def mounts(self, pid: int = 1) -> list[str]:
-        """Where the mounts are that a process sees, in the order in which they were made."""
+        """Where the mounts are that a process sees, in mountinfo's order."""
         mountinfo = self.read(f"/proc/{pid}/mountinfo")
         return [_unescape(line.split(" ")[4]) for line in mountinfo.splitlines()]
 
@@ -408,7 +427,7 @@ class Machine:
     def _start_nspawn(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *("nsenter", f"--target={self._keeper.pid}", "--mount", "--"),
+                *("nsenter", f"--target={self._keeper.pid}", "--mount", "--root", "--"),
                 *("systemd-nspawn", "--quiet", "--directory=/run/tree", f"--machine={self.name}", "--boot"),
                 *("--register=no", "--keep-unit", "--settings=no", "--console=pipe", "--link-journal=no"),
                 *("--private-network", "--resolv-conf=off", "--timezone=off"),
@@ -423,15 +442,25 @@ class Machine:
             preexec_fn=functools.partial(self._confine, "nspawn"),
         )
 
-    def _find_leader(self) -> bool:
-        """Whether PID 1 runs, which is nspawn's child once it has become systemd."""
+    def _state(self) -> str:
+        """What PID 1 says of its boot, `none` while it does not answer."""
+        self._leader = self._leader or self._find_leader()
+        if not self._leader:
+            return "none"
+        try:
+            return self.run("systemctl", "is-system-running", check=False, timeout=5).stdout.strip() or "none"
+        except subprocess.TimeoutExpired:
+            return "none"
+
+    def _find_leader(self) -> int:
+        """PID 1, which is nspawn's child once it has become systemd; 0 until then."""
         assert self._nspawn
         pid = self._nspawn.pid
         with contextlib.suppress(OSError):  # The child that prepares the machine comes and goes.
             for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
                 if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
-                    self._leader = int(child)
-        return self._leader != 0
+                    return int(child)
+        return 0
 
     def _stop(self, verb: str) -> None:
         nspawn = self._nspawn
@@ -450,7 +479,7 @@ class Machine:
     def _in_keeper(self, *command: str, group: str = "commands") -> None:
         """Run a command in the namespace that holds the machine's mounts."""
         subprocess.run(
-            ["nsenter", f"--target={self._keeper.pid}", "--mount", "--", *command],
+            ["nsenter", f"--target={self._keeper.pid}", "--mount", "--root", "--", *command],
             check=True,
             preexec_fn=functools.partial(self._confine, group),
         )
@@ -460,6 +489,7 @@ class Machine:
 
     def _confine(self, group: str) -> None:
         """What every process of the machine does first: stay on its processor, and be killed with it."""
+        os.umask(0o022)
         self._pin()
         (self._control_group / group / "cgroup.procs").write_text("0")
 

@@ -14,7 +14,8 @@ def _files() -> list[str]:
     """The files of the checkout, whoever owns it."""
     git = ("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     names = subprocess.run(git, cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return [name for name in names.split("\0") if name and (CHECKOUT / name).is_file()]
+    paths = [CHECKOUT / name for name in names.split("\0") if name]
+    return [str(path.relative_to(CHECKOUT)) for path in paths if path.is_file() and not path.is_symlink()]
 
 
 def _scripts(*interpreters: str) -> list[str]:

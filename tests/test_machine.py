@@ -132,10 +132,16 @@ def test_install(machine: Maker, tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho installed\n")
     program.chmod(0o755)
     node = machine()
-    node.install(program, "/usr/local/bin/program")
-    node.install(tmp_path, "/srv/copy")
+    (tmp_path / "share").mkdir()
+    (tmp_path / "link").symlink_to("program")
+    node.install(program, "/usr/local/sbin/program")
+    node.install(tmp_path, "/usr/local/bin")
+    node.install(tmp_path, "/usr")
     node.boot()
-    assert node.run("program").stdout == node.run("/srv/copy/program").stdout == "installed\n"
+    assert node.run("program").stdout == "installed\n"
+    assert node.run("/usr/local/bin/program").stdout == "installed\n"
+    assert node.run("readlink", "/usr/local/bin/link").stdout == "program\n"
+    assert node.run("ls", "-d", "/usr/local/bin/share").stdout == "/usr/local/bin/share\n"
 
 
 def test_reboot_keeps_etc_and_not_run(node: Machine) -> None:
@@ -240,6 +246,7 @@ def test_killed_tests_leave_nothing(how: signal.Signals) -> None:
     )
     assert tests.stdout
     name = tests.stdout.readline().strip()
+    assert name
     processes = _processes_of(name)
     assert len(processes) > 3
     os.killpg(tests.pid, how)
