@@ -1,4 +1,5 @@
-# GNU make. `install` needs the interpreter and nothing else. `setup` installs Debian packages and needs root for that, as the tests do that boot machines.
+# GNU make. `install` needs the interpreter and nothing else; `setup` installs Debian packages, and the tests boot
+# machines: both want root.
 
 PYTHON = /usr/bin/python3
 PREFIX = /usr
@@ -28,7 +29,7 @@ TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,system
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-# In a place of its own for a moment: a generator that is half written would be run by any reload.
+# The generator comes last and at once: a reload that found half of it would run it.
 install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
 	rm -rf $(DESTDIR)$(LIBRARY)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))

@@ -12,7 +12,8 @@ def test_declared_services_share_a_namespace(machine: Callable[..., Machine], lo
     node = machine(lower)
     install(node)
     configure(node, "[MountNamespace]\nWrap=a.service b\nEnv=c.service missing.service\n")
-    service(node, "a.service", "ExecStart=sh -c 'mount -t tmpfs inside /mnt; exec sleep 1000'\nWorkingDirectory=/var/tmp")
+    mounts = "ExecStart=sh -c 'mount -t tmpfs inside /mnt; exec sleep 1000'\n"
+    service(node, "a.service", mounts + "WorkingDirectory=/var/tmp")
     service(node, "b.service", "ExecStart=/bin/sleep 1001")
     service(node, "c.service", "ExecStart=/bin/sh -c 'exec nsenter --mount=$KUBENSMNT sleep 1002'")
     service(node, "other.service", "ExecStart=/bin/sleep 1003")
@@ -23,6 +24,7 @@ def test_declared_services_share_a_namespace(machine: Callable[..., Machine], lo
     assert "/mnt" in node.mounts(node.main_pid("b"))
     assert node.systemctl("is-system-running").stdout == "running\n"
     node.systemctl("stop", "kubens")
-    assert node.systemctl("is-active", "a", "b", "c", "other", check=False).stdout.split() == ["inactive"] * 3 + ["active"]
+    states = node.systemctl("is-active", "a", "b", "c", "other", check=False).stdout.split()
+    assert states == ["inactive", "inactive", "inactive", "active"]
     assert not any(path.startswith("/run/kubens") for path in node.mounts(1))
     assert node.run("ls", "/run/kubens", "/run/kubens-generator", check=False).stdout == ""
