@@ -60,9 +60,8 @@ def parse(value: str) -> tuple[list[Command], BadCommand | None]:
     try:
         while position < len(value):
             command, position = _one(value, position)
-            if command is None:
-                break
-            commands.append(command)
+            if command is not None:
+                commands.append(command)
     except BadCommand as bad:
         return commands, bad
     return commands, None
@@ -78,6 +77,8 @@ def _one(value: str, start: int) -> tuple[Command | None, int]:
         # In the program: systemd drops the line, and the unit goes on.
         raise BadCommand("unbalanced quotes", fatal=False) from None
     position = _skip_blanks(value, position)
+    if first == ";":
+        return None, position
     marks, named, program = _take_marks(first)
     ignore = "-" in marks
     if not program:
@@ -86,7 +87,7 @@ def _one(value: str, start: int) -> tuple[Command | None, int]:
         raise BadCommand(f"special characters in the program {program!r}", fatal=not ignore)
     if program.endswith("/"):
         raise BadCommand(f"the program {program!r} is a directory", fatal=not ignore)
-    if not program.startswith("/") and ("/" in program or program in (".", "..")):
+    if not program.startswith("/") and "%" not in program and ("/" in program or program in (".", "..")):
         raise BadCommand(f"the program {program!r} is neither absolute nor a plain name", fatal=not ignore)
     argv0 = ""
     begin = end = position

@@ -14,10 +14,17 @@ DIRECTORIES = ("/etc/kubens", "/usr/lib/kubens")
 # Where a namespace that lives is recorded as it was configured; render.record_service() has it written.
 LIVE = "/run/kubens-generator"
 WRAP, ENV = "wrap", "env"
+# In the order in which systemd runs them.
 EXEC_SETTINGS = (
-    "ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost",
-    "ExecReload", "ExecReloadPost", "ExecStop", "ExecStopPost",
-)  # fmt: skip
+    "ExecCondition",
+    "ExecStartPre",
+    "ExecStart",
+    "ExecStartPost",
+    "ExecReload",
+    "ExecReloadPost",
+    "ExecStop",
+    "ExecStopPost",
+)
 
 # What a section may hold: (section, key, type, default). The man page and the shipped sample are tested against it.
 UNIT_LIST, EXEC_LIST, WORDS, NAME, MISSING, BOOLEAN = "units", "exec", "words", "name", "missing", "boolean"
@@ -115,7 +122,7 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
         if not found and (root.is_file(directory) or (root.link(directory) and not root.exists(directory))):
             configuration.findings.append(Finding(ERROR, directory, 0, "", "is no directory, nothing is read from it"))
         for name in found:
-            if name.endswith(".conf"):
+            if name.endswith(".conf") and name[0] != ".":
                 chosen.setdefault(name, f"{directory}/{name}")
     for name in sorted(chosen, key=byte_order):
         read_file(configuration, root, chosen[name])

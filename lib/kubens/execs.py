@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from kubens import command
 from kubens.config import EXEC_SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.command import Command
-    from kubens.units import Setting, Unit
-
-
-class Stopped(Exception):
-    """A line at which systemd gives up: on the whole unit where it stands in the fragment, else on the drop-in."""
-
-    def __init__(self, setting: Setting, reason: str) -> None:
-        super().__init__(reason)
-        self.setting = setting
+    from kubens.units import Unit
 
 
 def commands(unit: Unit, key: str) -> list[Command]:
-    """The effective commands of one setting, in order. Raises Stopped."""
+    """The effective commands of one setting, in order."""
     found: list[Command] = []
     for setting in unit.service.get(key, ()):
-        if not setting.value:
-            found = []
-            continue
-        parsed, bad = command.parse(setting.value)
-        for one in parsed:
-            one.file, one.line = setting.file, setting.line
-        found += parsed
-        if bad is not None and bad.fatal:
-            raise Stopped(setting, f"{key}={setting.value}: {bad}")
+        found = found + setting.commands if setting.value else []
     return found
 
 
 def all_commands(unit: Unit) -> list[Command]:
-    """The commands of all settings; where a line stops systemd, those before it."""
-    found: list[Command] = []
-    for key in EXEC_SETTINGS:
-        if key in unit.service:
-            try:
-                found += commands(unit, key)
-            except Stopped:
-                continue
-    return found
+    return [command for key in EXEC_SETTINGS for command in commands(unit, key)]
 
 
 def search_path(unit: Unit) -> str:
@@ -56,20 +31,13 @@ def search_path(unit: Unit) -> str:
 
 
 def refused_by_systemd(unit: Unit) -> tuple[str, int, str] | None:
-    """(file, line, reason) where systemd would not load the unit: service_verify() and the rest of its rules."""
+    """(file, line, reason) where systemd would not load the unit: what stops it while reading, and service_verify()."""
     if unit.refused:
         return unit.refused
-    for key in EXEC_SETTINGS:
-        try:
-            found = commands(unit, key)
-        except Stopped as stopped:
-            if stopped.setting.file == unit.path:
-                return unit.path, stopped.setting.line, str(stopped)
-            continue
-        if key == "ExecStart":
-            oneshot = unit.last("Type") == "oneshot"
-            if len(found) > 1 and not oneshot:
-                return found[1].file, found[1].line, "more than one ExecStart= and not Type=oneshot"
-            if not found and not (oneshot or unit.service.get("ExecStop")):
-                return unit.path, 0, "no ExecStart="
+    found = commands(unit, "ExecStart")
+    oneshot = unit.last("Type") == "oneshot"
+    if len(found) > 1 and not oneshot:
+        return found[1].file, found[1].line, "more than one ExecStart= and not Type=oneshot"
+    if not found and not (oneshot or unit.service.get("ExecStop")):
+        return unit.path, 0, "no ExecStart="
     return None

@@ -64,9 +64,13 @@ class Root:
             posix.close(descriptor)
 
     def files(self, path: str, suffix: str) -> list[str]:
-        """The names of files and links in a directory that end in suffix, in byte order. Raises Unreadable."""
-        found = (entry.name for entry in self.entries(path) if not entry.is_dir(follow_symlinks=False))
-        return sorted((name for name in found if name.endswith(suffix)), key=byte_order)
+        """The names of files and links, hidden ones left out, that end in suffix; in byte order. Raises Unreadable."""
+        found = [
+            entry.name
+            for entry in self.entries(path)
+            if entry.name.endswith(suffix) and entry.name[0] != "." and not entry.is_dir(follow_symlinks=False)
+        ]
+        return sorted(found, key=byte_order)
 
     def link(self, path: str) -> str | None:
         """What a link says, None where it is none."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 TOOLS = (
     "nsenter", "unshare", "mount", "umount", "mountpoint", "findmnt", "flock",
-    "sh", "env", "cp", "rm", "mkdir", "rmdir", "printf", "false",
+    "sh", "env", "cp", "rm", "mkdir", "rmdir", "tac", "printf", "true", "false",
 )  # fmt: skip
 # Needed only by some shapes of units; looked for when one comes up.
 OPTIONAL_TOOLS = ("perl", "bash")

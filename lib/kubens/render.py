@@ -63,7 +63,13 @@ def mount_namespace_service(
     directory, pin, environment = f"/run/{name}", f"/run/{name}/mnt", f"/run/{name}/env"
     units = " ".join(members)
     before = f"{tool['mkdir']} -p {directory} /run/netns" + (f" {LIVE}" if record else "")
-    settings = [("Type", "oneshot"), ("RemainAfterExit", "yes"), ("ExecStartPre", before)]
+    settings = [
+        ("Type", "oneshot"),
+        ("RemainAfterExit", "yes"),
+        # A oneshot has none of its own, and the boot would wait.
+        ("TimeoutStartSec", "90s"),
+        ("ExecStartPre", before),
+    ]
     if record:
         settings.append(("ExecStartPre", _record(name, tool)))
     settings += [
@@ -71,6 +77,8 @@ def mount_namespace_service(
         ("ExecStartPre", _shell(tool, MAKE_UNBINDABLE, directory)),
         ("ExecStartPre", f"{tool['flock']} /run/netns {_shell(tool, OWN_PEER_GROUP, directory)}"),
         ("ExecStart", _shell(tool, MAKE_NAMESPACE, pin)),
+        # A namespace that nobody can enter is none.
+        ("ExecStartPost", f"{tool['nsenter']} --mount={pin} {tool['true']}"),
     ]
     if when_missing == "host" and units:
         # Members that run on the host, because there was no namespace when they started, come in with the others.
@@ -115,8 +123,9 @@ while umount --lazy "$0" || umount --lazy "$1"; do :; done 2>/dev/null;
 rm -f "$2"; [ ! -e "$0" ] || rm -f "$0" 2>/dev/null || rmdir "$0"
 """
 KEEP_OR_CLEAR = f"""\
+if [ ! -L "$0" ] && mountpoint -q "$0"; then
 inside=$(nsenter --mount="$0" findmnt -nro OPT-FIELDS / 2>/dev/null); host=$(findmnt -nro OPT-FIELDS /);
-case ${{inside%% *}} in "${{host%% *}}") ;; shared:*) exit 0 ;; esac;
+case ${{inside%% *}} in "${{host%% *}}") ;; shared:*) exit 0 ;; esac; fi;
 {CLEAR}"""
 
 # nsfs files cannot be bound into a namespace that they may outlive; in an unbindable mount nobody tries.

@@ -6,11 +6,13 @@ the generator directories, which systemd empties before it runs generators: what
 
 from __future__ import annotations
 
-from kubens import names, syntax
+from kubens import command, names, syntax
+from kubens.config import EXEC_SETTINGS
 from kubens.files import Unreadable, byte_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from kubens.command import Command
     from kubens.files import Root
 
 SEARCH_PATH = (
@@ -29,14 +31,15 @@ _FOLLOW_MAX = 8  # alias hops, as unit-file.c allows
 
 
 class Setting:
-    """One assignment: where it stands and what it says."""
+    """One assignment: where it stands and what it says; for an Exec*= setting also the commands in it."""
 
-    __slots__ = ("file", "line", "value")
+    __slots__ = ("commands", "file", "line", "value")
 
     def __init__(self, value: str, file: str, line: int) -> None:
         self.value = value
         self.file = file
         self.line = line
+        self.commands: list[Command] = []
 
 
 class Unit:
@@ -80,6 +83,9 @@ class Units:
         # suffix → real name → names of links that lead to it; systemd's unit_names_map
         self._names: dict[str, dict[str, list[str]]] = {}
         self._parsed: dict[str, syntax.Parsed] = {}
+        self._loaded: dict[str, Unit | None] = {}
+        # directory → the names of the drop-ins in it
+        self._listed: dict[str, list[str]] = {}
         self._index()
 
     def find(self, name: str) -> str:
@@ -93,6 +99,11 @@ class Units:
 
     def load(self, name: str) -> Unit | None:
         """The unit of that name or alias; None where there is none, or a mask."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> Unit | None:
         path = self.find(name)
         if path in ("", "masked"):
             return None
@@ -107,11 +118,17 @@ class Units:
 
     def instances_of(self, template: str) -> list[str]:
         """The instances of a template that have a fragment or drop-ins of their own, in byte order."""
-        prefix = template[: template.index("@") + 1]
+        # foo-@x.service.d/ holds drop-ins of foo-bar@x.service as well.
+        related = names.dropin_names(names.with_instance(template, "x"))
+        prefixes = tuple(name[: name.index("@") + 1] for name in related if names.kind(name) == names.INSTANCE)
+        own = template[: template.index("@") + 1]
         found: set[str] = set()
         for _, present, _ in self._places:
-            found.update(name[:-2] if name.endswith(".d") else name for name in present if name.startswith(prefix))
-        return sorted(name for name in found if names.kind(name) == names.INSTANCE)
+            for name in present:
+                unit = name[:-2] if name.endswith(".d") else name
+                if unit.startswith(own if unit == name else prefixes) and names.kind(unit) == names.INSTANCE:
+                    found.add(names.with_instance(template, names.instance_of(unit)))
+        return sorted(found)
 
     def wanted_by(self, target: str) -> set[str]:
         """The names in TARGET.wants/ and TARGET.requires/ of every directory."""
@@ -238,7 +255,9 @@ class Units:
             candidates = [name + ".d" for name in (names.dropin_names(owner) if "." in owner else (owner,))]
             for directory in self._directories(candidates):
                 try:
-                    entries = self._root.files(directory, ".conf")
+                    entries = self._listed.get(directory)
+                    if entries is None:
+                        entries = self._listed[directory] = self._root.files(directory, ".conf")
                 except (OSError, Unreadable) as error:
                     if unit.unreadable is None:
                         unit.unreadable = (directory, 0, str(error))
@@ -282,15 +301,40 @@ class Units:
             else:
                 continue
             for key, value, line in section.assignments:
-                if key in wanted:
-                    setting = Setting(value, path, line)
-                    if key in into:
-                        into[key].append(setting)
-                    else:
-                        into[key] = [setting]
-        if parsed.broken and fragment and unit.refused is None:
+                if key not in wanted:
+                    continue
+                setting = Setting(value, path, line)
+                reason = _take(key, setting)
+                if reason:
+                    # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
+                    if fragment:
+                        unit.refused = (path, line, f"{key}={value}: {reason}")
+                    elif setting.commands:
+                        into.setdefault(key, []).append(setting)
+                    return True
+                if key in into:
+                    into[key].append(setting)
+                else:
+                    into[key] = [setting]
+        if parsed.broken and fragment:
             unit.refused = (path, *parsed.broken)
         return True
+
+
+def _take(key: str, setting: Setting) -> str:
+    """Parse what has a syntax of its own; the reason where systemd stops reading the file (-ENOEXEC)."""
+    value = setting.value
+    if key in EXEC_SETTINGS and value:
+        setting.commands, bad = command.parse(value)
+        for one in setting.commands:
+            one.file, one.line = setting.file, setting.line
+        if bad is not None and bad.fatal:
+            return str(bad)
+    elif key == "WorkingDirectory":
+        directory = value[1:] if value.startswith("-") else value
+        if directory and directory != "~" and directory[0] not in "/%" and not value.startswith("-"):
+            return "not an absolute path"
+    return ""
 
 
 def _search_path(environment: str) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ DROPIN = "zz-kubens.conf"
 _PERL = "exec { shift @ARGV } @ARGV"
 _BASH = 'unset PWD OLDPWD; path=$1; shift; exec -a "$1" -- "$path" "${@:2}"'
 
+# Specifiers of which an instance's name decides what comes of a path: nothing, slashes, characters that none may have.
+_OF_INSTANCE = frozenset("iIjJfP")
 # Specifiers that cannot bring a slash with them.
 _FLAT_SPECIFIERS = frozenset("inNpjmbHl%")
 
@@ -62,14 +64,8 @@ def _obstacle(obstacle: sandbox.Obstacle, unit: Unit) -> Finding:
 
 
 def _bad_commands(unit: Unit, key: str, inventory: Inventory) -> list[Finding]:
-    try:
-        commands = execs.commands(unit, key)
-    except execs.Stopped as stopped:
-        setting = stopped.setting
-        reason = f"{stopped}; systemd stops reading the file here: mend the line"
-        return [Finding(ERROR, setting.file, setting.line, unit.name, reason)]
     found = []
-    for command in commands:
+    for command in execs.commands(unit, key):
         reason = _bad_command(command, unit, inventory)
         if reason:
             found.append(Finding(ERROR, command.file, command.line, unit.name, f"{key}={command.program}: {reason}"))
@@ -79,6 +75,8 @@ def _bad_commands(unit: Unit, key: str, inventory: Inventory) -> list[Finding]:
 def _bad_command(command: Command, unit: Unit, inventory: Inventory) -> str:
     if "|" in command.marks:
         return "the prefix | runs the line through a shell, which cannot be told from here: write the shell itself"
+    if any(part[:1] in _OF_INSTANCE for part in command.program.replace("%%", "").split("%")[1:]):
+        return "what the specifiers in the program's path bring is not known: write the path itself"
     if not command.program.startswith("/"):
         search = execs.search_path(unit)
         if "%" in command.program or "%" in search:
