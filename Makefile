@@ -33,7 +33,7 @@ help: ## list the targets
 install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
 	rm -rf $(DESTDIR)$(LIBRARY)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
-	cd lib && find kubens kubensctl -name '*.py' -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
+	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
 	$(PYTHON) -I generator/bundle.py $(DESTDIR)$(LIBRARY) $(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
@@ -46,6 +46,8 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	mv $(DESTDIR)$(GENERATORS)/.kubens-generator $(DESTDIR)$(GENERATORS)/kubens-generator
 
 uninstall: ## remove what `install` put there, except for the configuration
+	@set -- $(DESTDIR)/run/kubens-generator/*; [ ! -e "$$1" ] || \
+		{ echo 'namespaces live: stop them first (systemctl stop kubens.service)' >&2; exit 1; }
 	rm -f $(DESTDIR)$(GENERATORS)/kubens-generator $(DESTDIR)$(PREFIX)/bin/kubensenter
 	rm -rf $(DESTDIR)$(LIBRARY)
 

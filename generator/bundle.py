@@ -1,7 +1,5 @@
 """Puts the code of the boot path's modules into one file, for start.py: bundle.py INSTALLED-LIBRARY FINAL-PATH."""
 
-import __future__
-
 import ast
 import marshal
 import os
@@ -18,17 +16,40 @@ class Module:
         path = name.replace(".", "/") + ("/__init__.py" if os.path.isdir(f"{library}/{name}") else ".py")
         with open(f"{library}/{path}", encoding="utf-8") as source:
             tree = ast.parse(source.read())
-        at_once = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-        # The import would have to be found; the compiler can be told directly.
-        tree.body = [node for node in tree.body if getattr(node, "module", None) != "__future__"]
-        self.imports = imported(at_once)
+        tree = ForMachines().visit(tree)
+        self.imports = imported(node for node in tree.body if isinstance(node, ast.ImportFrom))
         self.late_imports = imported(
             node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef)
             for node in ast.walk(function) if isinstance(node, ast.ImportFrom)
         )  # fmt: skip
-        # Optimised as by -OO: docstrings are for people.
-        flags = __future__.annotations.compiler_flag
-        self.code = compile(tree, f"{final}/{path}", "exec", flags=flags, dont_inherit=True, optimize=2)
+        # Optimised as by -OO, without assertions and docstrings.
+        self.code = compile(tree, f"{final}/{path}", "exec", dont_inherit=True, optimize=2)
+
+
+class ForMachines(ast.NodeTransformer):
+    """Takes away what only people and type checkers read: annotations, and all that is imported for them."""
+
+    def visit_ImportFrom(self, node):
+        return None if node.module == "__future__" else node
+
+    def visit_If(self, node):
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node):
+        if node.value is None:
+            return None
+        assignment = ast.Assign(targets=[node.target], value=node.value)
+        return self.generic_visit(ast.fix_missing_locations(ast.copy_location(assignment, node)))
+
+    def visit_FunctionDef(self, node):
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node):
+        node.annotation = None
+        return node
 
 
 def imported(nodes):

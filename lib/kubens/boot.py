@@ -30,7 +30,7 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     if len(arguments) not in (1, 3):
         _report([Finding(ERROR, "", 0, "", "usage: kubens-generator NORMAL [EARLY LATE]")])
         return DONE_WITH_ERRORS
-    output = arguments[0]
+    output, early = arguments[0], arguments[1] if len(arguments) > 1 else ""
     root = Root(environment.get("KUBENS_ROOT", b"").decode("utf-8", "surrogateescape"))
     configuration = config.load(root)
     live = config.load_live(root)
@@ -41,7 +41,7 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
 
     search_path = environment.get("SYSTEMD_UNIT_PATH", b"").decode("utf-8", "surrogateescape")
     made = plan.plan(configuration, inventory.take(root, configuration, live, search_path))
-    made.findings += write.write(made, output)
+    made.findings += write.write(made, output, early)
     if made.has_errors:
         errors = [str(finding) for finding in made.findings if finding.severity == ERROR]
         failed = write.write_unit(

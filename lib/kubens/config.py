@@ -137,6 +137,8 @@ def load_live(root: Root) -> dict[str, MountNamespace]:
     except (OSError, Unreadable):
         return found
     for entry in entries:
+        if entry.name.startswith("."):
+            continue  # being made
         recorded = Configuration()
         read_file(recorded, root, f"{LIVE}/{entry.name}/namespace.conf")
         namespace = recorded.mount_namespaces.get(entry.name)

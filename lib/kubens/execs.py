@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubens import syntax
 from kubens.config import EXEC_SETTINGS
 
 TYPE_CHECKING = False
@@ -38,6 +39,11 @@ def refused_by_systemd(unit: Unit) -> tuple[str, int, str] | None:
     oneshot = unit.last("Type") == "oneshot"
     if len(found) > 1 and not oneshot:
         return found[1].file, found[1].line, "more than one ExecStart= and not Type=oneshot"
-    if not found and not (oneshot or unit.service.get("ExecStop")):
+    if found:
+        return None
+    if not oneshot:
         return unit.path, 0, "no ExecStart="
-    return None
+    stays = commands(unit, "ExecStop") and syntax.boolean(unit.last("RemainAfterExit"))
+    if stays or unit.last("SuccessAction") not in ("", "none"):
+        return None
+    return unit.path, 0, "no ExecStart=, and no ExecStop= with RemainAfterExit=yes"

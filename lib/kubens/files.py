@@ -49,6 +49,9 @@ class Root:
 
     def entries(self, path: str) -> list[posix.DirEntry[str]]:
         """What is in a directory, in no order; nothing where there is none. Raises Unreadable."""
+        # To ask first is cheaper than an exception, and most of the places where something may be do not exist.
+        if not self.path and not posix.access(path, posix.F_OK):
+            return []
         try:
             descriptor = self._open(path, posix.O_RDONLY | posix.O_DIRECTORY)
         except OSError as error:
@@ -64,12 +67,8 @@ class Root:
             posix.close(descriptor)
 
     def files(self, path: str, suffix: str) -> list[str]:
-        """The names of files and links, hidden ones left out, that end in suffix; in byte order. Raises Unreadable."""
-        found = [
-            entry.name
-            for entry in self.entries(path)
-            if entry.name.endswith(suffix) and entry.name[0] != "." and not entry.is_dir(follow_symlinks=False)
-        ]
+        """The names in a directory that end in suffix, hidden ones left out; in byte order. Raises Unreadable."""
+        found = [entry.name for entry in self.entries(path) if entry.name.endswith(suffix) and entry.name[0] != "."]
         return sorted(found, key=byte_order)
 
     def link(self, path: str) -> str | None:
@@ -88,7 +87,7 @@ class Root:
         return found is not None and found.st_mode & _FORMAT == _REGULAR
 
     def exists(self, path: str) -> bool:
-        return self._stat(path) is not None
+        return self._stat(path) is not None if self.path else posix.access(path, posix.F_OK)
 
     def is_null(self, path: str) -> bool:
         """Whether systemd takes the file for a mask: empty, or the null device."""

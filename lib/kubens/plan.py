@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 class Tree:
     """All that one namespace puts into the output directory: either the whole of it comes out, or nothing.
 
-    files: text by path; units lie at the top, drop-ins in UNIT.d/. links: target by path. record: the namespace's
-    configuration, for NAME-record.service to keep.
+    files: text by path; units lie at the top, drop-ins in UNIT.d/. early: text by name of units that must come before
+    those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives.
     """
 
-    __slots__ = ("files", "links", "name", "record")
+    __slots__ = ("early", "files", "links", "name", "record")
 
     def __init__(self, name: str, record: str) -> None:
         self.name = name
         self.record = record
         self.files: dict[str, str] = {}
+        self.early: dict[str, str] = {}
         self.links: dict[str, str] = {}
 
 
@@ -118,7 +119,10 @@ class _Builder:
         origin = f"{namespace.file}:{namespace.line}" if namespace.file else ""
         if namespace.file.startswith(LIVE):
             origin = ""
-        tree.files[namespace.unit] = render.mount_namespace_service(
+        # What masks or replaces NAME.service takes effect once it is stopped; until then its stop commands are needed.
+        hidden = self._live is not None and namespace.unit in self._inventory.taken
+        into = tree.early if hidden else tree.files
+        into[namespace.unit] = render.mount_namespace_service(
             namespace.name, self._members, namespace.when_missing, origin, tools, record=True
         )
         tree.files[namespace.record_unit] = render.record_service(namespace.name, tools)

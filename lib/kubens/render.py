@@ -62,17 +62,12 @@ def mount_namespace_service(
     tool = tools or Tools()
     directory, pin, environment = f"/run/{name}", f"/run/{name}/mnt", f"/run/{name}/env"
     units = " ".join(members)
-    before = f"{tool['mkdir']} -p {directory} /run/netns" + (f" {LIVE}" if record else "")
     settings = [
         ("Type", "oneshot"),
         ("RemainAfterExit", "yes"),
         # A oneshot has none of its own, and the boot would wait.
         ("TimeoutStartSec", "90s"),
-        ("ExecStartPre", before),
-    ]
-    if record:
-        settings.append(("ExecStartPre", _record(name, tool)))
-    settings += [
+        ("ExecStartPre", f"{tool['mkdir']} -p {directory} /run/netns"),
         ("ExecStartPre", _shell(tool, KEEP_OR_CLEAR, pin, directory, environment)),
         ("ExecStartPre", _shell(tool, MAKE_UNBINDABLE, directory)),
         ("ExecStartPre", f"{tool['flock']} /run/netns {_shell(tool, OWN_PEER_GROUP, directory)}"),
@@ -84,10 +79,10 @@ def mount_namespace_service(
         # Members that run on the host, because there was no namespace when they started, come in with the others.
         restart = 'test -e "$0" || exec systemctl --no-block try-restart "$@"'
         settings.append(("ExecStartPost", "-" + _shell(tool, restart, environment, *units.split())))
-    settings += [
-        ("ExecStartPost", _shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)),
-        ("ExecStop", f"-{tool['nsenter']} --mount={pin} {_shell(tool, UNMOUNT_NETWORK)}"),
-    ]
+    settings.append(("ExecStartPost", _shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)))
+    if record:
+        settings.append(("ExecStartPost", _record(name, tool)))
+    settings.append(("ExecStop", f"-{tool['nsenter']} --mount={pin} {_shell(tool, UNMOUNT_NETWORK)}"))
     if units:
         message = (
             f"{name}.service failed, and its members may be stopped. Once it is mended: "
@@ -96,16 +91,18 @@ def mount_namespace_service(
         settings.append(("ExecStopPost", _shell(tool, '[ "$SERVICE_RESULT" = success ] || echo "$0"', message)))
     settings += [
         ("ExecStopPost", _shell(tool, CLEAR, pin, directory, environment)),
-        ("ExecStopPost", f"-{tool['rmdir']} {directory}"),
+        ("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {directory}"),
     ]
     if record:
-        settings.append(("ExecStopPost", f"{tool['rm']} -rf {LIVE}/{name}"))
+        settings.append(("ExecStopPost", f"{tool['rm']} -rf {LIVE}/{name} {LIVE}/.{name}"))
         settings.append(("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {LIVE}"))
     unit = [
         ("Description", f"Shared mount namespace {escape.value(name)}"),
         ("Documentation", DOCUMENTATION),
         # So that it stops while there still is a network, for the network file systems mounted inside.
         ("After", "network.target remote-fs-pre.target"),
+        # Members that restart often must not use up its starts.
+        ("StartLimitIntervalSec", "0"),
     ]
     source = origin.rpartition(":")[0]
     if source.startswith("/") and source.isprintable() and " " not in source:
@@ -119,8 +116,8 @@ def mount_namespace_service(
 # A namespace is valid when it is shared inside and in none of the host's peer groups: unshare(1), killed half-way,
 # leaves one that is pinned, and private or the host's peer.
 CLEAR = """\
-while umount --lazy "$0" || umount --lazy "$1"; do :; done 2>/dev/null;
-rm -f "$2"; [ ! -e "$0" ] || rm -f "$0" 2>/dev/null || rmdir "$0"
+while umount --lazy "$0" || umount --lazy "$1"; do :; done 2>/dev/null; rmdir "$1/netns" 2>/dev/null;
+rm -f "$2"; rm -f "$0" 2>/dev/null || rmdir "$0"
 """
 KEEP_OR_CLEAR = f"""\
 if [ ! -L "$0" ] && mountpoint -q "$0"; then
@@ -132,18 +129,18 @@ case ${{inside%% *}} in "${{host%% *}}") ;; shared:*) exit 0 ;; esac; fi;
 MAKE_UNBINDABLE = 'mountpoint -q "$0" || mount --bind --make-unbindable "$0" "$0"'
 
 # ip-netns(8) makes /run/netns a mount in the peer group of /run, so that every network namespace is mounted twice, and
-# ip cannot delete any once there is a slave. The mounts in it move, one by one, to a mount of its own peer group.
+# ip cannot delete any once there is a slave. Whatever lies there moves, one by one and without a moment in which it is
+# not at its name, to a mount of its own peer group; what is beneath that is unmounted through the working directory.
 OWN_PEER_GROUP = """\
-set -e;
-mountpoint -q /run/netns || mount --bind --make-private /run/netns /run/netns;
-if [ "$(findmnt -nro OPT-FIELDS /run)" = "$(findmnt -nro OPT-FIELDS /run/netns)" ]; then
-mount --make-private /run/netns; umount --lazy /run/netns;
+set -e; mountpoint -q /;
+while mountpoint -q /run/netns; do
+[ "$(findmnt -fnro OPT-FIELDS /run)" = "$(findmnt -fnro OPT-FIELDS /run/netns)" ] ||
+{ mount --make-shared /run/netns; exit; };
+mount --make-private /run/netns; umount --lazy /run/netns; done;
 cd /run/netns; mkdir -p "$0/netns"; mount --bind --make-private /run/netns "$0/netns";
 for n in *; do if mountpoint -q "$n"; then mount --bind "$n" "$0/netns/$n"; fi; done;
-mount --move "$0/netns" /run/netns; rmdir "$0/netns";
-for n in *; do umount --no-canonicalize --lazy "/proc/self/cwd/$n" 2>/dev/null || :; done;
-fi;
-mount --make-shared /run/netns
+mount --move "$0/netns" /run/netns; mount --make-shared /run/netns; rmdir "$0/netns";
+for n in *; do umount --no-canonicalize --lazy "/proc/self/cwd/$n" 2>/dev/null || :; done
 """
 
 MAKE_NAMESPACE = """\
@@ -166,21 +163,24 @@ def _shell(tool: Tools, script: str, *parameters: str) -> str:
 
 
 def _record(name: str, tool: Tools) -> str:
-    return f"{tool['cp']} -RT {GENERATED}/{name} {LIVE}/{name}"
+    """Keep what the generator left, replacing what was kept at once: a reload may come at any time."""
+    keep = 'mkdir -p "$1" && rm -rf "$1/.$2" && cp -RT "$0" "$1/.$2" && rm -rf "$1/$2" && mv -T "$1/.$2" "$1/$2"'
+    return _shell(tool, keep, f"{GENERATED}/{name}", LIVE, name)
 
 
 def record_service(name: str, tools: Tools | None = None) -> str:
     """NAME-record.service: keeps what the namespace is made of, for a reload that cannot make it again.
 
-    NAME.service does the same; this runs before every start of a member, so that members added later are kept too.
+    NAME.service does so when it starts; this runs before every start of a member, for what changed since.
     """
     tool = tools or Tools()
     unit = [
         ("Description", f"Record of the mount namespace {escape.value(name)}"),
         ("Documentation", DOCUMENTATION),
-        # Without the namespace there is nothing to keep.
-        ("ConditionPathExists", f"{LIVE}/{name}"),
         ("After", f"{name}.service"),
+        # Only NAME.service says that it lives.
+        ("ConditionPathExists", f"{LIVE}/{name}"),
+        ("StartLimitIntervalSec", "0"),
     ]
     return text("", (("Unit", unit), ("Service", [("Type", "oneshot"), ("ExecStart", _record(name, tool))])))
 

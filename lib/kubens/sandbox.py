@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from kubens.units import Setting, Unit
 
+    Rule = tuple[str, int, Callable[[list[Setting]], "Setting | None"], str, "str | None"]
+
 LOSES = "gives the service a mount namespace of its own, which entering another one drops"
 BARS = "keeps the service from entering a mount namespace"
 DOMAIN = "sets a security domain, which the program put in front would take instead"
@@ -31,29 +33,6 @@ class Obstacle:
     def __init__(self, key: str, setting: Setting, reason: str, neutral: tuple[str, str] | None) -> None:
         self.key = key
         self.setting = setting
-        self.reason = reason
-        self.neutral = neutral
-
-
-class Rule:
-    """One setting of the table.
-
-    since: the release that brought it, 0 for before 247. applies: which assignment takes effect as an obstacle, if any.
-    """
-
-    __slots__ = ("applies", "key", "neutral", "reason", "since")
-
-    def __init__(
-        self,
-        key: str,
-        since: int,
-        applies: Callable[[list[Setting]], Setting | None],
-        reason: str,
-        neutral: str | None,
-    ) -> None:
-        self.key = key
-        self.since = since
-        self.applies = applies
         self.reason = reason
         self.neutral = neutral
 
@@ -162,57 +141,59 @@ def _system_calls(settings: list[Setting]) -> Setting | None:
     return barred
 
 
+# (setting, the release that brought it or 0 for before 247, which assignment takes effect as an obstacle if any,
+# why it is one, the value that takes it away or None where there is no such thing)
 _off = "no"
-RULES = (
-    Rule("User", 0, _user, BARS, None),
-    Rule("DynamicUser", 0, _enabled, BARS, None),
-    Rule("PrivateUsers", 0, _enabled, BARS, _off),
-    Rule("CapabilityBoundingSet", 0, _capabilities, BARS, "CAP_SYS_ADMIN CAP_SYS_CHROOT"),
-    Rule("RestrictNamespaces", 0, _namespaces, BARS, _off),
-    Rule("SystemCallFilter", 0, _system_calls, BARS, "setns"),
-    Rule("RootDirectory", 0, _not(), LOSES, None),
-    Rule("RootImage", 0, _not(), LOSES, None),
-    Rule("PrivateTmp", 0, _enabled, LOSES, _off),
-    Rule("PrivateDevices", 0, _enabled, LOSES, _off),
-    Rule("PrivateMounts", 0, _enabled, LOSES, _off),
-    Rule("PrivateIPC", 248, _enabled, LOSES, _off),
-    Rule("IPCNamespacePath", 248, _not(), LOSES, ""),
-    Rule("PrivatePIDs", 257, _enabled, LOSES, _off),
-    Rule("PrivateBPF", 258, _enabled, LOSES, _off),
-    Rule("ProtectSystem", 0, _not(), LOSES, _off),
-    Rule("ProtectHome", 0, _not(), LOSES, _off),
-    Rule("ProtectProc", 247, _not("default"), LOSES, "default"),
-    Rule("ProcSubset", 247, _not("all"), LOSES, "all"),
-    Rule("ProtectKernelTunables", 0, _enabled, LOSES, _off),
-    Rule("ProtectKernelModules", 0, _enabled, LOSES, _off),
-    Rule("ProtectKernelLogs", 0, _enabled, LOSES, _off),
-    Rule("ProtectControlGroups", 0, _enabled, LOSES, _off),
-    Rule("ReadWritePaths", 0, _listed, LOSES, ""),
-    Rule("ReadOnlyPaths", 0, _listed, LOSES, ""),
-    Rule("InaccessiblePaths", 0, _listed, LOSES, ""),
-    Rule("ReadWriteDirectories", 0, _listed, LOSES, ""),
-    Rule("ReadOnlyDirectories", 0, _listed, LOSES, ""),
-    Rule("InaccessibleDirectories", 0, _listed, LOSES, ""),
-    Rule("ExecPaths", 247, _listed, LOSES, ""),
-    Rule("NoExecPaths", 247, _listed, LOSES, ""),
-    Rule("BindPaths", 0, _listed, LOSES, ""),
-    Rule("BindReadOnlyPaths", 0, _listed, LOSES, ""),
-    Rule("TemporaryFileSystem", 0, _listed, LOSES, ""),
-    Rule("MountImages", 247, _listed, LOSES, ""),
-    Rule("ExtensionImages", 248, _listed, LOSES, ""),
-    Rule("ExtensionDirectories", 251, _listed, LOSES, ""),
-    Rule("MountFlags", 0, _not("shared"), LOSES, ""),
-    Rule("MountAPIVFS", 0, _enabled, LOSES, _off),
-    Rule("BindLogSockets", 257, _enabled, LOSES, _off),
-    Rule("LogNamespace", 0, _not(), LOSES, ""),
-    Rule("SELinuxContext", 0, _not(), DOMAIN, None),
-    Rule("AppArmorProfile", 0, _not(), DOMAIN, None),
-    Rule("SmackProcessLabel", 0, _not(), DOMAIN, None),
+RULES: tuple[Rule, ...] = (
+    ("User", 0, _user, BARS, None),
+    ("DynamicUser", 0, _enabled, BARS, None),
+    ("PrivateUsers", 0, _enabled, BARS, _off),
+    ("CapabilityBoundingSet", 0, _capabilities, BARS, "CAP_SYS_ADMIN CAP_SYS_CHROOT"),
+    ("RestrictNamespaces", 0, _namespaces, BARS, _off),
+    ("SystemCallFilter", 0, _system_calls, BARS, "setns"),
+    ("RootDirectory", 0, _not(), LOSES, None),
+    ("RootImage", 0, _not(), LOSES, None),
+    ("PrivateTmp", 0, _enabled, LOSES, _off),
+    ("PrivateDevices", 0, _enabled, LOSES, _off),
+    ("PrivateMounts", 0, _enabled, LOSES, _off),
+    ("PrivateIPC", 248, _enabled, LOSES, _off),
+    ("IPCNamespacePath", 248, _not(), LOSES, ""),
+    ("PrivatePIDs", 257, _enabled, LOSES, _off),
+    ("PrivateBPF", 258, _enabled, LOSES, _off),
+    ("ProtectSystem", 0, _not(), LOSES, _off),
+    ("ProtectHome", 0, _not(), LOSES, _off),
+    ("ProtectProc", 247, _not("default"), LOSES, "default"),
+    ("ProcSubset", 247, _not("all"), LOSES, "all"),
+    ("ProtectKernelTunables", 0, _enabled, LOSES, _off),
+    ("ProtectKernelModules", 0, _enabled, LOSES, _off),
+    ("ProtectKernelLogs", 0, _enabled, LOSES, _off),
+    ("ProtectControlGroups", 0, _enabled, LOSES, _off),
+    ("ReadWritePaths", 0, _listed, LOSES, ""),
+    ("ReadOnlyPaths", 0, _listed, LOSES, ""),
+    ("InaccessiblePaths", 0, _listed, LOSES, ""),
+    ("ReadWriteDirectories", 0, _listed, LOSES, ""),
+    ("ReadOnlyDirectories", 0, _listed, LOSES, ""),
+    ("InaccessibleDirectories", 0, _listed, LOSES, ""),
+    ("ExecPaths", 247, _listed, LOSES, ""),
+    ("NoExecPaths", 247, _listed, LOSES, ""),
+    ("BindPaths", 0, _listed, LOSES, ""),
+    ("BindReadOnlyPaths", 0, _listed, LOSES, ""),
+    ("TemporaryFileSystem", 0, _listed, LOSES, ""),
+    ("MountImages", 247, _listed, LOSES, ""),
+    ("ExtensionImages", 248, _listed, LOSES, ""),
+    ("ExtensionDirectories", 251, _listed, LOSES, ""),
+    ("MountFlags", 0, _not("shared"), LOSES, ""),
+    ("MountAPIVFS", 0, _enabled, LOSES, _off),
+    ("BindLogSockets", 257, _enabled, LOSES, _off),
+    ("LogNamespace", 0, _not(), LOSES, ""),
+    ("SELinuxContext", 0, _not(), DOMAIN, None),
+    ("AppArmorProfile", 0, _not(), DOMAIN, None),
+    ("SmackProcessLabel", 0, _not(), DOMAIN, None),
 )
 # Give a mount namespace only since 257, and only where PrivateMounts= says nothing: the drop-in then says no.
 NETWORK = ("NetworkNamespacePath", "PrivateNetwork")
 
-KEYS = frozenset(rule.key for rule in RULES) | frozenset(NETWORK)
+KEYS = frozenset(rule[0] for rule in RULES) | frozenset(NETWORK)
 
 
 def obstacles(unit: Unit) -> list[Obstacle]:
@@ -223,14 +204,14 @@ def obstacles(unit: Unit) -> list[Obstacle]:
         rule = _BY_KEY.get(key)
         if rule is None:
             continue
-        setting = rule.applies(service[key])
+        _, _, applies, reason, neutral = rule
+        setting = applies(service[key])
         if setting is not None:
-            neutral = None if rule.neutral is None else (key, rule.neutral)
-            found.append(Obstacle(key, setting, rule.reason, neutral))
+            found.append(Obstacle(key, setting, reason, None if neutral is None else (key, neutral)))
     return found
 
 
-_BY_KEY = {rule.key: rule for rule in RULES}
+_BY_KEY = {rule[0]: rule for rule in RULES}
 
 
 def wants_private_mounts_off(unit: Unit) -> bool:

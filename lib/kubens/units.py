@@ -80,8 +80,8 @@ class Units:
         self._places: list[tuple[str, set[str], set[str]]] = []
         # name → the search directory that has it, or (for an alias) the name it stands for; systemd's unit_ids_map
         self._ids: dict[str, str] = {}
-        # suffix → real name → names of links that lead to it; systemd's unit_names_map
-        self._names: dict[str, dict[str, list[str]]] = {}
+        # suffix → name → names of links that say it; what systemd's unit_names_map is made from
+        self._links: dict[str, dict[str, list[str]]] = {}
         self._parsed: dict[str, syntax.Parsed] = {}
         self._loaded: dict[str, Unit | None] = {}
         # directory → the names of the drop-ins in it
@@ -178,17 +178,32 @@ class Units:
 
     def _aliases(self, real: str) -> list[str]:
         """The names of links that lead to a unit."""
-        suffix = names.suffix(real)
-        known = self._names.get(suffix)
+        links = self._links_by_target(names.suffix(real))
+        found: list[str] = []
+        seen: set[str] = set()
+        targets = [real, names.template_of(real)]
+        while targets:
+            for name in links.get(targets.pop(), ()):
+                if name not in seen:
+                    seen.add(name)
+                    targets.append(name)
+                    if not self._lookup(name).startswith("/"):
+                        path = self._resolve(name)
+                        if path and self._real_name(name, path) == real:
+                            found.append(name)
+        return found
+
+    def _links_by_target(self, suffix: str) -> dict[str, list[str]]:
+        """The names of all links, by the last part of what each says; whether it means that is another question."""
+        known = self._links.get(suffix)
         if known is None:
-            known = self._names[suffix] = {}
-            links = {name for _, _, found in self._places for name in found if name.endswith("." + suffix)}
-            for name in links:
-                if names.kind(name) and not self._lookup(name).startswith("/"):
-                    path = self._resolve(name)
-                    if path:
-                        known.setdefault(self._real_name(name, path), []).append(name)
-        return known.get(real, [])
+            known = self._links[suffix] = {}
+            for directory, _, links in self._places:
+                for name in links:
+                    if name.endswith(suffix):
+                        target = (self._root.link(f"{directory}/{name}") or "").rpartition("/")[2]
+                        known.setdefault(target, []).append(name)
+        return known
 
     def _link_target(self, directory: str, entry: str) -> str:
         """What a link in the search path means: the name it is an alias of, or (a linked unit, a mask) its directory.
@@ -199,6 +214,8 @@ class Units:
         if target is None:
             return ""
         target = _normal(target if target.startswith("/") else f"{directory}/{target}")
+        if f"{target}/" in self._inside:
+            return ""
         if not target.startswith(self._inside):
             parent, _, last = target.rpartition("/")
             try:
@@ -305,6 +322,8 @@ class Units:
                     continue
                 setting = Setting(value, path, line)
                 reason = _take(key, setting)
+                if reason == IGNORED:
+                    continue
                 if reason:
                     # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
                     if fragment:
@@ -321,8 +340,11 @@ class Units:
         return True
 
 
+IGNORED = "ignored"
+
+
 def _take(key: str, setting: Setting) -> str:
-    """Parse what has a syntax of its own; the reason where systemd stops reading the file (-ENOEXEC)."""
+    """Parse what has a syntax of its own. The reason where systemd stops reading the file (-ENOEXEC), or IGNORED."""
     value = setting.value
     if key in EXEC_SETTINGS and value:
         setting.commands, bad = command.parse(value)
@@ -332,8 +354,8 @@ def _take(key: str, setting: Setting) -> str:
             return str(bad)
     elif key == "WorkingDirectory":
         directory = value[1:] if value.startswith("-") else value
-        if directory and directory != "~" and directory[0] not in "/%" and not value.startswith("-"):
-            return "not an absolute path"
+        if directory and directory != "~" and (directory[0] not in "/%" or ".." in directory.split("/")):
+            return IGNORED if value.startswith("-") else "not an absolute path without .."
     return ""
 
 

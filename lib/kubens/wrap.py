@@ -45,7 +45,7 @@ def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Invent
             continue
         found.append(_obstacle(obstacle, unit))
     for key in namespace.wrap_commands if mode == WRAP else ():
-        found += _bad_commands(unit, key, inventory)
+        found += _bad_commands(unit, key, namespace, inventory)
     directory = working_directory(unit).lstrip("-")
     if mode == WRAP and directory.startswith("~"):
         setting = unit.service["WorkingDirectory"][-1]
@@ -63,16 +63,18 @@ def _obstacle(obstacle: sandbox.Obstacle, unit: Unit) -> Finding:
     return Finding(ERROR, setting.file, setting.line, unit.name, reason)
 
 
-def _bad_commands(unit: Unit, key: str, inventory: Inventory) -> list[Finding]:
+def _bad_commands(unit: Unit, key: str, namespace: MountNamespace, inventory: Inventory) -> list[Finding]:
     found = []
     for command in execs.commands(unit, key):
-        reason = _bad_command(command, unit, inventory)
+        reason = _bad_command(command, unit, namespace, inventory)
         if reason:
             found.append(Finding(ERROR, command.file, command.line, unit.name, f"{key}={command.program}: {reason}"))
     return found
 
 
-def _bad_command(command: Command, unit: Unit, inventory: Inventory) -> str:
+def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:
+    if command.program.endswith("/nsenter") and namespace.pin in command.arguments:
+        return "enters by itself already: list it in Env=, or take nsenter out of it"
     if "|" in command.marks:
         return "the prefix | runs the line through a shell, which cannot be told from here: write the shell itself"
     if any(part[:1] in _OF_INSTANCE for part in command.program.replace("%%", "").split("%")[1:]):

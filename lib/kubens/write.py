@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 _EXISTS = 17  # EEXIST
 
 
-def write(plan: Plan, output: str) -> list[Finding]:
-    """Write every tree; one that cannot be written is taken back as a whole, and is a finding."""
+def write(plan: Plan, output: str, early: str = "") -> list[Finding]:
+    """Write every tree; one that cannot be written is taken back as a whole, and is a finding.
+
+    output, early: the first two directories of systemd.generator(7); without the second nothing comes before /etc.
+    """
     findings = []
     for tree in plan.trees:
         try:
-            _write_tree(tree, output)
+            _write_tree(tree, output, early)
         except OSError as error:
-            _take_back(tree, output)
+            _take_back(tree, output, early)
             reason = f"namespace {tree.name}: cannot write, nothing of it is generated: {error.strerror}"
             findings.append(Finding(ERROR, output, 0, "", reason))
     return findings
@@ -49,7 +52,7 @@ def write_unit(output: str, name: str, text: str, wanted_by: str) -> Finding | N
     return None
 
 
-def _write_tree(tree: Tree, output: str) -> None:
+def _write_tree(tree: Tree, output: str, early: str) -> None:
     final, staging = f"{output}/.kubens/{tree.name}", f"{output}/.kubens/{tree.name}.new"
     _remove_tree(final)
     _remove_tree(staging)
@@ -70,13 +73,18 @@ def _write_tree(tree: Tree, output: str) -> None:
         _make_file(f"{staging}/units/{path}", text)
         _make_directory(f"{output}/{directory}")
         _make_link(f"../.kubens/{tree.name}/units/{path}", f"{output}/{path}")
+    for name, text in tree.early.items():
+        _make_file(f"{staging}/units/{name}", text)
+        _make_file(f"{early or output}/{name}", text)
     posix.rename(staging, final)
     for path, target in tree.links.items():
         _make_directory(f"{output}/{path[: path.rindex('/')]}")
         _make_link(target, f"{output}/{path}")
 
 
-def _take_back(tree: Tree, output: str) -> None:
+def _take_back(tree: Tree, output: str, early: str) -> None:
+    for name in tree.early:
+        _remove(f"{early or output}/{name}")
     for path in (*tree.links, *tree.files):
         _remove(f"{output}/{path}")
     for name in (tree.name, f"{tree.name}.new"):
