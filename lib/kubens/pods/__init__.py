@@ -1,18 +1,18 @@
 """kubens.pods: what rkt's stage1 made of a pod's manifest, in Python.
 
-A pod manifest of appc becomes systemd units, environment files and the arguments of systemd-nspawn. Every function
-of the index of rkt's `stage1/init/common` at v1.0.0 is here under its name in snake case, with its parameters in
-their order; bytes, order and places are the predecessor's, except for the choices below.
+A pod manifest of appc becomes systemd units, environment files and the arguments of systemd-nspawn. Every
+function of the index of rkt's `stage1/init/common` at v1.0.0 is here under its name in snake case, with its
+parameters in their order; bytes, order and places are the predecessor's, except for the choices below.
 
     pod = Pod("/var/lib/pod", uuid, parse_pod_manifest(text), {"web": parse_image_manifest(image_text)})
     write_default_target(pod)
     write_prepare_app_template(pod)
     pod_to_systemd(pod, False, "host", "")
-    arguments = pod_to_nspawn_args(pod)
+    args = pod_to_nspawn_args(pod)
 
-What is refused raises PodError, a ValueError; ManifestError has the JSONPath of the fault. What the disk refuses
-raises OSError. `plan` and `mounts` are pure and give units, links, directories and arguments as data; `stage1` looks
-at the tree and writes.
+What is refused raises PodError, a ValueError; ManifestError has the JSONPath of the fault. What the disk
+refuses raises OSError. `plan` and `mounts` are pure and give units, links, directories and arguments as data;
+`stage1` looks at the tree and writes.
 
 Choices, where the predecessor had a defect or left the answer open:
 

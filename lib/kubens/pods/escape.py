@@ -114,9 +114,9 @@ def bind_field(path: str) -> str:
 def quote_exec(arguments: list[str]) -> str:
     """A command as the value of ExecStart= and its like, systemd.service(5).
 
-    Every argument is quoted. `$` is doubled in all but the first, where systemd expands no variables. Bytes that
-    are not UTF-8 are to be there as os.fsdecode gives them. PodError for what a command line cannot say: NUL, and
-    a program that is empty or begins with one of systemd's prefixes.
+    Every argument is quoted. `$` is doubled in all but the first, where systemd expands no variables. Bytes
+    that are not UTF-8 are to be there as os.fsdecode gives them. PodError for what a command line cannot say:
+    NUL, and a program that is empty or begins with one of systemd's prefixes.
     """
     if not arguments:
         raise PodError("the command is empty")
@@ -145,6 +145,9 @@ def _spell(char: str) -> str:
         return f"\\x{ord(char) & 0xFF:02x}"
     if not is_utf8(char):
         raise PodError(f"{char!r} is half of a surrogate pair, which is no character")
+    if ord(char) & 0xFFFE == 0xFFFE or "\ufdd0" <= char <= "\ufdef":
+        # systemd takes noncharacters for no Unicode, written out or as \u; as bytes they pass (247 to 262).
+        return "".join(f"\\x{byte:02x}" for byte in char.encode())
     if char < " " or char == "\x7f":
         return f"\\x{ord(char):02x}"
     return f"\\u{ord(char):04x}" if char <= "\uffff" else f"\\U{ord(char):08x}"

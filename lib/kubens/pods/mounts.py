@@ -1,4 +1,4 @@
-"""Which volume is mounted where in an app, and whether it can be written to. Pure."""
+"""Which volume is mounted where in an app, and whether it can be written to. Pure but for a warning."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ def pod_binds(apps: list[RuntimeApp], volumes: list[Volume]) -> list[list[Bind]]
     return binds_of_apps
 
 
-def generate_binds(ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection[str] = ()) -> list[Bind]:
-    """generate_mounts with all that is known of each. taken: names of other apps' volumes, not to be shared."""
+def generate_binds(
+    ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection[str] = ()
+) -> list[Bind]:
+    """generate_mounts with all that is known of each. taken: names of volumes of other apps."""
     app = complete_app(ra)
     binds = [_injected(ra, app, index, volumes) for index in range(len(ra.mounts))]
     covered = {bind.path for bind in binds}
@@ -122,9 +124,9 @@ def _implicit(
     if name in taken:
         name = f"{ra.name}-{name}"
     if name in taken or name in volumes:
-        raise ManifestError(where + ".name", f"has no volume, and {name!r} is taken; declare one")
+        raise ManifestError(where + ".name", f"has no volume; declare one, {name!r} is taken")
     log.print(
-        f"warning: no volume for mount point {point.name!r} of app {ra.name!r}; it gets an empty one, which will "
-        "vanish when the pod is garbage-collected"
+        f"warning: no volume for mount point {point.name!r} of app {ra.name!r}; it gets an empty one, "
+        "which will vanish when the pod is garbage-collected"
     )
     return Volume(name, "empty")

@@ -24,7 +24,7 @@ class Unit:
         if value.endswith("\\") or value != value.strip(" \t"):
             raise PodError(f"{key}= of {self.name} would lose its end: {value!r}")
         if len(value.encode()) + len(key) + 1 > LINE_MAX:
-            raise PodError(f"{key}= of {self.name} would have {len(value)} characters, too long for a unit file")
+            raise PodError(f"{key}= of {self.name} would be too long with {len(value)} characters")
         self.settings.append((section, key, value))
 
     def serialize(self) -> str:
