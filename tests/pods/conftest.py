@@ -21,6 +21,10 @@ UUID = "01234567-89ab-cdef-0123-456789abcdef"
 IMAGES = {"web-front": "example.org/shop/web-front", "indexer": "example.org/shop/indexer"}
 
 
+def example_images() -> dict[str, pods.ImageManifest]:
+    return {name: pods.ImageManifest(image) for name, image in IMAGES.items()}
+
+
 def unable(reason: str) -> NoReturn:
     """Skip the test that cannot run here; where everything must run, that is a failure."""
     if os.environ.get("CI") == "true":
@@ -64,7 +68,7 @@ def pod(example: str, tmp_path: Path) -> pods.Pod:
     if os.geteuid() != 0:
         scratch = manifest.volumes[1]
         scratch.uid, scratch.gid = os.geteuid(), os.getegid()
-    return pods.Pod(str(tmp_path), UUID, manifest, {name: pods.ImageManifest(i) for name, i in IMAGES.items()})
+    return pods.Pod(str(tmp_path), UUID, manifest, example_images())
 
 
 MakePod = Callable[..., pods.Pod]
@@ -77,7 +81,8 @@ def make_pod(tmp_path: Path) -> MakePod:
 
     def make(volumes: list[pods.Volume] | None = None, **apps: pods.RuntimeApp) -> pods.Pod:
         manifest = pods.PodManifest(list(apps.values()), volumes)
-        return pods.Pod(str(tmp_path), UUID, manifest, {a.name: pods.ImageManifest("i") for a in apps.values()})
+        images = {ra.name: pods.ImageManifest("example.org/i") for ra in apps.values()}
+        return pods.Pod(str(tmp_path), UUID, manifest, images)
 
     return make
 
@@ -104,7 +109,8 @@ def machine_tree(tmp_path: Path) -> Iterator[Path]:
     try:
         for directory in (layer / "upper", layer / "work"):
             directory.mkdir()
-        options = f"lowerdir={os.environ.get('KUBENS_TEST_TREE', '/')},upperdir={layer}/upper,workdir={layer}/work"
+        lower = os.environ.get("KUBENS_TEST_TREE", "/")
+        options = f"lowerdir={lower},upperdir={layer}/upper,workdir={layer}/work"
         mounted = subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", str(rootfs)])
         if mounted.returncode != 0:
             unable("overlay mounts do not work here")
@@ -119,15 +125,14 @@ def machine_tree(tmp_path: Path) -> Iterator[Path]:
 
 def nspawn(arguments: list[str], command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run systemd-nspawn to its end, as a service of nobody's."""
-    # One CPU: binding a mount namespace in a container fails where it was made on a CPU with a lower id batch.
+    # One CPU: in containers a mount namespace cannot be bound that was made on a CPU with a lower id batch.
     program = ["taskset", "-c", "0", "systemd-nspawn", *arguments]
     extra = ["--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--console=pipe"]
     return subprocess.run(
         [*program, *extra, *command],
         env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         errors="surrogateescape",
         timeout=120,
