@@ -427,7 +427,9 @@ def test_the_directory_of_shared_volumes_is_always_there(make_pod: MakePod, tmp_
         (pods.Volume("../v", "empty"), "no name of a volume"),
     ],
 )
-def test_volumes_that_are_refused(make_pod: MakePod, tmp_path: Path, volume: pods.Volume, reason: str) -> None:
+def test_volumes_that_are_refused(
+    make_pod: MakePod, tmp_path: Path, volume: pods.Volume, reason: str
+) -> None:
     app = runtime_app("a", [pods.Mount(volume.name, "/d")])
     with pytest.raises(pods.PodError, match=reason):
         pods.pod_to_nspawn_args(make_pod([volume], a=app))

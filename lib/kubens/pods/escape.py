@@ -13,6 +13,9 @@ UNIT_NAME_MAX = 255
 LINE_MAX = 1024 * 1024 - 1
 """Longest line of a unit file in bytes; systemd refuses the whole file otherwise."""
 
+PATH_MAX = 4095
+NAME_MAX = 255
+
 _AC_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _PLAIN_IN_UNIT_NAME = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
 _PLAIN_ARGUMENT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/:_.-+,@=")
@@ -82,6 +85,8 @@ def target(path: str) -> str:
         raise PodError(f"{path!r} has a component `..`; write the path without it")
     if has_control(path) or not is_utf8(path):
         raise PodError(f"{path!r} has a control character or is not UTF-8; rename the file")
+    if len(path.encode()) > PATH_MAX or max(len(part.encode()) for part in path.split("/")) > NAME_MAX:
+        raise PodError(f"{path[:40]!r}… is longer than a path can be")
     if path.endswith(("\\", " ")):
         raise PodError(f"{path!r} ends with a backslash or a blank, which no unit can hold; rename the file")
     return join("/", path)
