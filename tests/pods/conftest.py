@@ -87,6 +87,19 @@ def make_pod(tmp_path: Path) -> MakePod:
     return make
 
 
+def write_units(pod: pods.Pod, flavor: str = "host") -> None:
+    """Everything that stage1's init writes."""
+    pods.write_default_target(pod)
+    pods.write_prepare_app_template(pod)
+    names = [ra.name for ra in pod.manifest.apps]
+    if flavor == "kvm":
+        if os.geteuid() != 0:
+            unable("only root can give an implicit volume to root")
+        rootfs = pod.root + "/stage1/rootfs"
+        pods.pod_to_systemd_host_mount_units(rootfs, pod.manifest.volumes, names, pods.UNITS_DIR)
+    pods.pod_to_systemd(pod, False, flavor, "")
+
+
 def runtime_app(name: str, mounts: list[pods.Mount] | None = None, **members: object) -> pods.RuntimeApp:
     """An app that runs /bin/true as root unless members of its App say otherwise."""
     app = pods.App(**{"exec": ["/bin/true"], "user": "0", "group": "0", **members})  # type: ignore[arg-type]

@@ -365,7 +365,8 @@ def test_the_index_is_complete() -> None:
         init_debug instantiated_prepare_app_unit_name is_mount_read_only pod_to_nspawn_args
         pod_to_systemd
         pod_to_systemd_host_mount_units rel_env_file_path service_unit_name service_unit_path
-        service_want_path set_journal_permissions socket_unit_name socket_unit_path socket_want_path volumes_to_kvm_disk_args
+        service_want_path set_journal_permissions socket_unit_name socket_unit_path
+        socket_want_path volumes_to_kvm_disk_args
         write_default_target write_prepare_app_template
         FLAVOR_FILE UNITS_DIR Pod parse_pod_manifest parse_image_manifest quote_exec
     """

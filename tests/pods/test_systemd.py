@@ -23,6 +23,7 @@ from .conftest import (
     nspawn,
     runtime_app,
     unable,
+    write_units,
 )
 
 UNITS = "stage1/rootfs" + pods.UNITS_DIR
@@ -59,31 +60,21 @@ def _expected(line: str) -> bool:
     return "MemoryLimit=" in line
 
 
-def write_all(pod: pods.Pod, flavor: str) -> None:
-    rootfs = pod.root + "/stage1/rootfs"
-    names = [ra.name for ra in pod.manifest.apps]
-    pods.write_default_target(pod)
-    pods.write_prepare_app_template(pod)
-    if flavor == "kvm":
-        pods.pod_to_systemd_host_mount_units(rootfs, pod.manifest.volumes, names, pods.UNITS_DIR)
-    pods.pod_to_systemd(pod, False, flavor, "")
-
-
 @pytest.mark.parametrize("flavor", ["host", "kvm"])
 def test_every_unit_of_the_example_loads(pod: pods.Pod, tmp_path: Path, flavor: str) -> None:
-    write_all(pod, flavor)
+    write_units(pod, flavor)
     assert verify(tmp_path) == []
 
 
 def test_verify_would_see_a_fault(pod: pods.Pod, tmp_path: Path) -> None:
-    write_all(pod, "host")
+    write_units(pod, "host")
     service = tmp_path / UNITS / "indexer.service"
     service.write_text(service.read_text().replace('"/bin/indexer"', '"%z"'))
     assert any("%z" in line for line in verify(tmp_path))
 
 
 def test_verify_would_see_a_fault_in_what_is_only_required(pod: pods.Pod, tmp_path: Path) -> None:
-    write_all(pod, "kvm")
+    write_units(pod, "kvm")
     units = tmp_path / UNITS
     (units / "a:b.mount").write_text("[Mount]\nWhat=/a\nWhere=/elsewhere\n")
     (units / "indexer.service.requires/a:b.mount").symlink_to("../a:b.mount")
@@ -99,7 +90,7 @@ def test_odd_but_legal_texts_load(make_pod: MakePod, tmp_path: Path) -> None:
         workingDirectory="/%h/é",
         mountPoints=[pods.MountPoint("data", path, True)],
     )
-    write_all(make_pod([pods.Volume("data", "host", "/srv")], indexer=app), "kvm")
+    write_units(make_pod([pods.Volume("data", "host", "/srv")], indexer=app), "kvm")
     assert verify(tmp_path) == []
     assert (tmp_path / "stage1/rootfs/opt/stage2/indexer/rootfs" / path[1:]).is_dir()
     unit = next(path for path in (tmp_path / UNITS).glob("opt-*.mount"))
@@ -238,7 +229,7 @@ def test_a_pod_boots_runs_and_halts(machine_tree: Path, example: str) -> None:
     install_stand_ins(rootfs)
     for name in IMAGES:
         (rootfs / "opt/stage2" / name / "rootfs/srv").mkdir(parents=True)
-    write_all(pod, "host")
+    write_units(pod, "host")
     result = str(nspawn(pods.pod_to_nspawn_args(pod), ["--boot", "systemd.unit=default.target"]))
     home = "33:33 4 27 web-front C.UTF-8 /srv /opt/stage2/web-front/rootfs/srv"
     assert (rootfs / "recorded").read_text().splitlines() == [

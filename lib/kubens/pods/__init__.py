@@ -21,7 +21,7 @@ predecessor                                         here
 ==================================================  =======================================================
 Writing
 files are written in place without truncation       replaced at once, so rewriting is safe
-links that exist are an error                       a right link is left alone, another is replaced
+links that exist are an error                       replaced, too
 files written before a refused app remain           all apps are planned first; a refused one costs no file
 links in the tree are followed by the writer        refused; nothing outside the tree can be written
 an app may have any name                            `shutdown`, `systemd-*` and `reaper-x` beside `x` are
@@ -32,6 +32,7 @@ values are written as they come                     a line break, NUL, outer bla
 Units
 % in arguments, paths and names is expanded         doubled, so it means itself
 NUL in a command does not load                      refused, as is half of a surrogate pair
+noncharacters as \\u are no escapes for systemd      written as the bytes that they are
 a first word like `-x` is read as a prefix          refused by quote_exec
 escaped bytes below 0x10 have one digit             two, as systemd-escape has
 `.` and `..` stay in names of units                 `.` goes, `..` is refused
@@ -52,7 +53,8 @@ an implicit volume is shared by all apps that       the first app's has the moun
 have a mount point of that name                     a later app is `APP-MOUNTPOINT`
 read-only is looked up by the volume's name only    by is_mount_read_only; for units and arguments the
                                                     mount point at the mount's path comes first
-`..` in a mount's path leaves the app's root        refused, in a volume's source too
+`..` in a mount's path leaves the app's root        refused, in a volume's source too, and so is a path
+                                                    that no file system or unit file can hold
 links at a mount's path are not looked at           relative ones are followed inside the app's root;
                                                     absolute ones, and what leads out of it, are refused
 mode keeps 0777 only, kvm ignores mode and owner    all of 7777, mode and owner for every flavor

@@ -51,7 +51,7 @@ def beneath(tree: str, path: str) -> str:
 
 
 def write(tree: str, plan: Plan) -> None:
-    """Make it so. Files are replaced at once and links that are right are left alone, so it can be repeated.
+    """Make it so. Files and links are replaced, each at once, so it can be repeated.
 
     PodError for a link or a file where a directory must be; OSError, with the whole path, for the rest.
     """
@@ -88,9 +88,6 @@ def _write_file(tree: str, file: File) -> None:
 def _write_link(tree: str, link: Link) -> None:
     parent, _, name = link.path.rpartition("/")
     with _opened(tree, parent) as directory, _temporary(directory) as temporary:
-        with suppress(OSError):
-            if os.readlink(name, dir_fd=directory) == link.target:
-                return
         os.symlink(link.target, temporary, dir_fd=directory)
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
 
