@@ -144,7 +144,7 @@ def test_nspawn_starts_with_the_arguments(machine_tree: Path) -> None:
     web = runtime_app(
         "web-front",
         mountPoints=[
-            pods.MountPoint("assets", "/srv/si:te\\x", True),
+            pods.MountPoint("assets", "/srv/si:ze\\x", True),
             pods.MountPoint("scratch", "/var/tmp/web"),
         ],
         isolators=[pods.Isolator("os/linux/capabilities-retain-set", pods.CapabilitySet(["CAP_NET_ADMIN"]))],
@@ -161,8 +161,8 @@ def test_nspawn_starts_with_the_arguments(machine_tree: Path) -> None:
         (machine_tree / "stage1/rootfs/opt/stage2" / name / "rootfs").mkdir(parents=True)
     script = """
         cd /opt/stage2/web-front/rootfs
-        cat 'srv/si:te\\x/price'
-        echo 2 2>&- > 'srv/si:te\\x/price' || echo ' read-only'
+        cat 'srv/si:ze\\x/price'
+        echo 2 2>&- > 'srv/si:ze\\x/price' || echo ' read-only'
         stat -c '%a %u %g' var/tmp/web
         echo shared > var/tmp/web/note
         cd ../../indexer/rootfs

@@ -60,18 +60,19 @@ def generate_binds(
 ) -> list[Bind]:
     """generate_mounts with all that is known of each. taken: names of volumes of other apps."""
     app = complete_app(ra)
-    binds = [_injected(ra, app, index, volumes) for index in range(len(ra.mounts))]
+    paths = [_point_path(app, index) for index in range(len(app.mountPoints))]
+    flags = _Flags(app.mountPoints, paths)
+    binds = [_injected(ra, index, volumes, flags) for index in range(len(ra.mounts))]
     covered = {bind.path for bind in binds}
     implicit: dict[str, Volume] = {}
-    for index, point in enumerate(app.mountPoints):
-        where = f"{app.where}.mountPoints[{index}]"
-        path = located_target(point.path, where + ".path")
+    for index, (point, path) in enumerate(zip(app.mountPoints, paths)):
         if path in covered:
             continue
+        where = f"{app.where}.mountPoints[{index}]"
         volume = volumes.get(point.name) or implicit.get(point.name)
         if volume is None:
             volume = implicit[point.name] = _implicit(ra, point, volumes, taken, where)
-        binds.append(Bind(volume, path, _read_only(volume, path, app.mountPoints), where))
+        binds.append(Bind(volume, path, flags.read_only(volume, path), where))
     check_overlap(binds)
     return binds
 
@@ -99,22 +100,39 @@ def check_overlap(binds: list[Bind]) -> None:
             raise ManifestError(below.where, f"{below.path} overlaps with {above.path} of {above.where}")
 
 
-def _injected(ra: RuntimeApp, app: App, index: int, volumes: dict[str, Volume]) -> Bind:
+class _Flags:
+    """is_mount_read_only, but the mount point at the path counts before one that has the volume's name.
+
+    Looked up, not searched: a manifest may have a thousand apps with a thousand mount points each.
+    """
+
+    __slots__ = ("at_path", "of_name")
+
+    def __init__(self, points: list[MountPoint], paths: list[str]) -> None:
+        self.at_path: dict[str, bool] = {}
+        self.of_name: dict[str, bool] = {}
+        for point, path in zip(points, paths):
+            self.at_path[path] = self.at_path.get(path, False) or point.readOnly
+            self.of_name.setdefault(point.name, point.readOnly)
+
+    def read_only(self, volume: Volume, path: str) -> bool:
+        if volume.readOnly is not None:
+            return volume.readOnly
+        return self.at_path.get(path, self.of_name.get(volume.name, False))
+
+
+def _point_path(app: App, index: int) -> str:
+    return located_target(app.mountPoints[index].path, f"{app.where}.mountPoints[{index}].path")
+
+
+def _injected(ra: RuntimeApp, index: int, volumes: dict[str, Volume], flags: _Flags) -> Bind:
     mount = ra.mounts[index]
     where = f"{ra.where}.mounts[{index}]"
     if mount.volume not in volumes:
         raise ManifestError(where + ".volume", f"no volume is named {mount.volume!r}")
     volume = volumes[mount.volume]
     path = located_target(mount.path, where + ".path")
-    return Bind(volume, path, _read_only(volume, path, app.mountPoints), where)
-
-
-def _read_only(volume: Volume, path: str, points: list[MountPoint]) -> bool:
-    """is_mount_read_only, but the mount point at the path counts before one that has the volume's name."""
-    at_path = [point for point in points if target(point.path) == path]
-    if volume.readOnly is None and at_path:
-        return any(point.readOnly for point in at_path)
-    return is_mount_read_only(volume, points)
+    return Bind(volume, path, flags.read_only(volume, path), where)
 
 
 def _implicit(
