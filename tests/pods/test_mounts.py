@@ -134,5 +134,5 @@ def test_a_thousand_mount_points_are_no_work() -> None:
     points = [point("data", f"/{index}", index % 2 == 0) for index in range(1000)]
     start = time.process_time()
     binds = generate_binds(runtime_app("a", mountPoints=points), VOLUMES)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 0.3
     assert [bind.read_only for bind in binds] == [index % 2 == 0 for index in range(1000)]

@@ -74,7 +74,7 @@ libacl is loaded and may be missing                 the access list is given to 
 Manifests
 keys are matched in any case, the last one wins     in any case, but only once
 os and arch of labels are checked against a list    not checked: the list is of 2016, and nothing uses them
-text, depth and lists have no bounds                16 Mi characters, 32 levels, 1024 elements
+text, depth and lists have no bounds                4 Mi characters, 32 levels, 1024 elements
 an event handler may have no command                refused
 volumes may share a name                            refused
 ==================================================  =======================================================

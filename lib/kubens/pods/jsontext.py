@@ -11,7 +11,7 @@ import json
 from kubens.pods.errors import ManifestError
 from kubens.pods.escape import is_utf8
 
-TEXT_MAX = 16 * 1024 * 1024
+TEXT_MAX = 4 * 1024 * 1024
 DEPTH_MAX = 32
 LIST_MAX = 1024
 
