@@ -1,0 +1,150 @@
+"""Which volume is mounted where in an app, and whether it can be written to. Pure but for a warning."""
+
+from __future__ import annotations
+
+from kubens.pods.errors import ManifestError, PodError
+from kubens.pods.escape import target
+from kubens.pods.log import log
+from kubens.pods.manifest import App, Mount, MountPoint, RuntimeApp, Volume
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class Bind:
+    """A volume mounted in an app. path: absolute, seen from the app's root. where: its JSON path."""
+
+    __slots__ = ("path", "read_only", "volume", "where")
+
+    def __init__(self, volume: Volume, path: str, read_only: bool, where: str) -> None:
+        self.volume = volume
+        self.path = path
+        self.read_only = read_only
+        self.where = where
+
+
+def generate_mounts(ra: RuntimeApp, volumes: dict[str, Volume]) -> tuple[list[Mount], dict[str, Volume]]:
+    """The app's mounts, and the volumes with those added that only its mount points ask for.
+
+    Mounts of the manifest come first, then the app's mount points that these do not cover. Paths are cleaned.
+    Nothing that is passed in is changed. ManifestError for an unknown volume and for targets that overlap.
+    """
+    binds = generate_binds(ra, volumes)
+    complete = dict(volumes)
+    complete.update((bind.volume.name, bind.volume) for bind in binds)
+    return [Mount(bind.volume.name, bind.path) for bind in binds], complete
+
+
+def is_mount_read_only(vol: Volume, mount_points: list[MountPoint]) -> bool:
+    """What the volume says, else the first mount point of its name, else no."""
+    if vol.readOnly is not None:
+        return vol.readOnly
+    return next((point.readOnly for point in mount_points if point.name == vol.name), False)
+
+
+def pod_binds(apps: list[RuntimeApp], volumes: list[Volume]) -> list[list[Bind]]:
+    """The binds of each app. Apps do not share volumes that the manifest does not name."""
+    declared = {volume.name: volume for volume in volumes}
+    taken: set[str] = set()
+    binds_of_apps = []
+    for ra in apps:
+        binds = generate_binds(ra, declared, taken)
+        taken.update(bind.volume.name for bind in binds if bind.volume.name not in declared)
+        binds_of_apps.append(binds)
+    return binds_of_apps
+
+
+def generate_binds(
+    ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection[str] = ()
+) -> list[Bind]:
+    """generate_mounts with all that is known of each. taken: names of volumes of other apps."""
+    app = complete_app(ra)
+    paths = [_point_path(app, index) for index in range(len(app.mountPoints))]
+    flags = _Flags(app.mountPoints, paths)
+    binds = [_injected(ra, index, volumes, flags) for index in range(len(ra.mounts))]
+    covered = {bind.path for bind in binds}
+    implicit: dict[str, Volume] = {}
+    for index, (point, path) in enumerate(zip(app.mountPoints, paths)):
+        if path in covered:
+            continue
+        where = f"{app.where}.mountPoints[{index}]"
+        volume = volumes.get(point.name) or implicit.get(point.name)
+        if volume is None:
+            volume = implicit[point.name] = _implicit(ra, point, volumes, taken, where)
+        binds.append(Bind(volume, path, flags.read_only(volume, path), where))
+    check_overlap(binds)
+    return binds
+
+
+def complete_app(ra: RuntimeApp) -> App:
+    """The app's description. A Pod has completed those of its apps."""
+    if ra.app is None:
+        raise ManifestError(ra.where + ".app", "is missing")
+    return ra.app
+
+
+def located_target(path: str, where: str) -> str:
+    """escape.target, with the JSON path in its refusal."""
+    try:
+        return target(path)
+    except PodError as error:
+        raise ManifestError(where, str(error)) from None
+
+
+def check_overlap(binds: list[Bind]) -> None:
+    """Refuse two mounts at one path, and one below another: which hides which would depend on their order."""
+    placed = sorted(binds, key=lambda bind: bind.path.split("/"))
+    for above, below in zip(placed, placed[1:]):
+        if below.path == above.path or below.path.startswith(above.path.rstrip("/") + "/"):
+            raise ManifestError(below.where, f"{below.path} overlaps with {above.path} of {above.where}")
+
+
+class _Flags:
+    """is_mount_read_only, but the mount point at the path counts before one that has the volume's name.
+
+    Looked up, not searched: a manifest may have a thousand apps with a thousand mount points each.
+    """
+
+    __slots__ = ("at_path", "of_name")
+
+    def __init__(self, points: list[MountPoint], paths: list[str]) -> None:
+        self.at_path: dict[str, bool] = {}
+        self.of_name: dict[str, bool] = {}
+        for point, path in zip(points, paths):
+            self.at_path[path] = self.at_path.get(path, False) or point.readOnly
+            self.of_name.setdefault(point.name, point.readOnly)
+
+    def read_only(self, volume: Volume, path: str) -> bool:
+        if volume.readOnly is not None:
+            return volume.readOnly
+        return self.at_path.get(path, self.of_name.get(volume.name, False))
+
+
+def _point_path(app: App, index: int) -> str:
+    return located_target(app.mountPoints[index].path, f"{app.where}.mountPoints[{index}].path")
+
+
+def _injected(ra: RuntimeApp, index: int, volumes: dict[str, Volume], flags: _Flags) -> Bind:
+    mount = ra.mounts[index]
+    where = f"{ra.where}.mounts[{index}]"
+    if mount.volume not in volumes:
+        raise ManifestError(where + ".volume", f"no volume is named {mount.volume!r}")
+    volume = volumes[mount.volume]
+    path = located_target(mount.path, where + ".path")
+    return Bind(volume, path, flags.read_only(volume, path), where)
+
+
+def _implicit(
+    ra: RuntimeApp, point: MountPoint, volumes: dict[str, Volume], taken: Collection[str], where: str
+) -> Volume:
+    name = point.name
+    if name in taken:
+        name = f"{ra.name}-{name}"
+    if name in taken or name in volumes:
+        raise ManifestError(where + ".name", f"has no volume; declare one, {name!r} is taken")
+    log.print(
+        f"warning: no volume for mount point {point.name!r} of app {ra.name!r}; it gets an empty one, "
+        "which will vanish when the pod is garbage-collected"
+    )
+    return Volume(name, "empty")
