@@ -23,15 +23,6 @@ SHELLS: dict[str, list[str]] = {"dash": [], "bash": ["--posix"]}
 pytestmark = pytest.mark.needs("root")
 
 
-# Stands in for the policy of tests/conftest.py on the marker; to be deleted when that is there.
-@pytest.fixture(autouse=True)
-def needs(request: pytest.FixtureRequest) -> None:
-    wanted = [name for mark in request.node.iter_markers("needs") for name in mark.args]
-    missing = [n for n in wanted if (os.geteuid() != 0 if n == "root" else shutil.which(n) is None)]
-    if missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {', '.join(missing)}")
-
-
 STAGE = """
 set -e
 mount -t tmpfs tmpfs /run
@@ -111,9 +102,7 @@ def run(
         ([], {"DEFAULT_KUBENSMNT": "/run/wrong/mnt"}, "host"),
     ],
 )
-def test_where_the_command_runs(
-    shell: list[str], arguments: list[str], env: dict[str, str], where: str
-) -> None:
+def test_where_the_command_runs(shell: list[str], arguments: list[str], env: dict[str, str], where: str) -> None:
     result = run(shell, "-q", *arguments, "sh", "-c", f"{WHERE}; exit 7", env=env)
     assert (result.stdout, result.stderr, result.returncode) == (f"{where}\n", "", 7)
 
@@ -137,9 +126,7 @@ def test_wrong_kind_fails(shell: list[str], arguments: list[str], env: dict[str,
     result = run(shell, *arguments, "echo", "ran", env=env)
     assert (result.stdout, result.returncode) == ("", 1)
     if "-v" in arguments:
-        assert result.stderr == (
-            "kubensenter: $KUBENSMNT: what is at /run/wrong/mnt is not a mount namespace\n"
-        )
+        assert result.stderr == ("kubensenter: $KUBENSMNT: what is at /run/wrong/mnt is not a mount namespace\n")
     else:
         assert "nsenter" in result.stderr
 

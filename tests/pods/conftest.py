@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from kubens import pods
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1] / "lib"))
-
-from kubens import pods  # noqa: E402
-
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 IMAGES = {"web-front": "example.org/shop/web-front", "indexer": "example.org/shop/indexer"}
 

@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_interactive_apps_have_the_terminal(make_pod: MakePod) -> None:
         ({"exec": ["/a", "b\nc"]}, ' "/a" "b\\nc"\n'),
     ],
 )
-def test_lines_of_a_service(make_pod: MakePod, members: dict[str, object], line: str) -> None:
+def test_lines_of_a_service(make_pod: MakePod, members: dict[str, Any], line: str) -> None:
     assert line in service(make_pod(a=runtime_app("a", **members)))
 
 
@@ -200,7 +201,7 @@ def test_sockets_have_every_activated_port(make_pod: MakePod, tmp_path: Path) ->
     ],
 )
 def test_a_refused_app_costs_no_file(
-    make_pod: MakePod, tmp_path: Path, members: dict[str, object], path: str, reason: str
+    make_pod: MakePod, tmp_path: Path, members: dict[str, Any], path: str, reason: str
 ) -> None:
     good = runtime_app("good")
     before = contents(tmp_path)
