@@ -31,6 +31,33 @@ def search_path(unit: Unit) -> str:
     return ":".join(found)
 
 
+# What every release from 247 to 262 knows; of any other a line is refused or not, depending on the release.
+_SPECIFIERS = frozenset("abcfghijlmnoprstuvwBCEGHIJLNPRSTUVW")
+# An instance's name decides what these make of a path: nothing, slashes, characters that none may have.
+_OF_INSTANCE = frozenset("iIjJfP")
+
+
+def untold(unit: Unit) -> tuple[str, int, str] | None:
+    """(file, line, reason) where it depends on the release, or on an instance's name, whether systemd takes a line."""
+    for key in EXEC_SETTINGS:
+        for setting in unit.service.get(key, ()):
+            if "%" not in setting.value:
+                continue
+            for letter in _specifiers(setting.value):
+                if letter.isascii() and letter.isalnum() and letter not in _SPECIFIERS:
+                    return setting.file, setting.line, f"%{letter} in {key}= is not known to every release of systemd"
+            for command in setting.commands:
+                for letter in _specifiers(command.program):
+                    if letter in _OF_INSTANCE:
+                        reason = f"%{letter} in the program's path may bring anything: write the path itself"
+                        return setting.file, setting.line, reason
+    return None
+
+
+def _specifiers(text: str) -> list[str]:
+    return [part[:1] for part in text.replace("%%", "").split("%")[1:] if part]
+
+
 def refused_by_systemd(unit: Unit) -> tuple[str, int, str] | None:
     """(file, line, reason) where systemd would not load the unit: what stops it while reading, and service_verify()."""
     if unit.refused:

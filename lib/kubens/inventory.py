@@ -113,9 +113,9 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
         source = _foreign_source(root, name)
         if source:
             inventory.foreign[name] = source
-        return
-    if names.kind(unit.name) == names.TEMPLATE:
-        inventory.instances[name] = units.instances_of(unit.name)
+    template = name if unit is None else unit.name
+    if names.kind(template) == names.TEMPLATE:
+        inventory.instances[name] = units.instances_of(template)
         for instance in inventory.instances[name]:
             _load(inventory, units, root, instance)
 

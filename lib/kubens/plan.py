@@ -157,7 +157,8 @@ class _Builder:
         """Add the drop-ins for one member. False where it exists and cannot be one."""
         inventory = self._inventory
         unit = inventory.units.get(member.unit)
-        if unit is None:
+        instances = [inventory.units.get(name) for name in inventory.instances.get(member.unit, ())]
+        if unit is None and not any(instances):
             source = inventory.foreign.get(member.unit)
             if source:
                 reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
@@ -166,16 +167,13 @@ class _Builder:
             reason = f"{inventory.absent.get(member.unit, 'not installed')}, not wrapped"
             self.findings.append(Finding(NOTICE, member.file, member.line, member.unit, reason))
             return True
-        if unit.name in self._members:
+        if unit is not None and unit.name in self._members:
             reason = f"is {unit.name} by another name, which is listed already: remove one"
             self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
             return True
-        added = self._add_unit(unit, member)
-        for name in inventory.instances.get(member.unit, ()):
-            instance = inventory.units.get(name)
-            if instance is not None and name not in self._namespace.members:
-                added &= self._add_unit(instance, member)
-        return added
+        # An instance with files of its own does not follow its template.
+        units = [unit, *(one for one in instances if one is not None and one.name not in self._namespace.members)]
+        return all([self._add_unit(one, member) for one in units if one is not None])
 
     def _add_unit(self, unit: Unit, member: Member) -> bool:
         other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
@@ -183,7 +181,7 @@ class _Builder:
             reason = f"is a member of namespace {other.name} already: a service can be in one only"
             self.findings.append(Finding(ERROR, member.file, member.line, member.unit, reason))
             return False
-        by_systemd = None if unit.unreadable else execs.refused_by_systemd(unit)
+        by_systemd = None if unit.unreadable or execs.untold(unit) else execs.refused_by_systemd(unit)
         if by_systemd is not None:
             file, line, reason = by_systemd
             reason = f"systemd itself does not load it, not wrapped: {reason}"

@@ -20,8 +20,6 @@ DROPIN = "zz-kubens.conf"
 _PERL = "exec { shift @ARGV } @ARGV"
 _BASH = 'unset PWD OLDPWD; path=$1; shift; exec -a "$1" -- "$path" "${@:2}"'
 
-# Specifiers of which an instance's name decides what comes of a path: nothing, slashes, characters that none may have.
-_OF_INSTANCE = frozenset("iIjJfP")
 # Specifiers that cannot bring a slash with them.
 _FLAT_SPECIFIERS = frozenset("inNpjmbHl%")
 
@@ -29,8 +27,9 @@ _FLAT_SPECIFIERS = frozenset("inNpjmbHl%")
 def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Inventory) -> list[Finding]:
     """Why this unit cannot be a member, one finding a reason; none where it can."""
     found = []
-    if unit.unreadable:
-        file, line, reason = unit.unreadable
+    untold = unit.unreadable or execs.untold(unit)
+    if untold:
+        file, line, reason = untold
         found.append(Finding(ERROR, file, line, unit.name, f"what systemd would run cannot be told: {reason}"))
     early = inventory.early.get(unit.name)
     if early is not None:
@@ -77,8 +76,6 @@ def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, invent
         return "enters by itself already: list it in Env=, or take nsenter out of it"
     if "|" in command.marks:
         return "the prefix | runs the line through a shell, which cannot be told from here: write the shell itself"
-    if any(part[:1] in _OF_INSTANCE for part in command.program.replace("%%", "").split("%")[1:]):
-        return "what the specifiers in the program's path bring is not known: write the path itself"
     if not command.program.startswith("/"):
         search = execs.search_path(unit)
         if "%" in command.program or "%" in search:

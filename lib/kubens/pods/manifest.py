@@ -124,9 +124,7 @@ class Port(Record):
 
     __slots__ = ("count", "name", "port", "protocol", "socketActivated")
 
-    def __init__(
-        self, name: str, protocol: str, port: int, count: int = 1, socketActivated: bool = False
-    ) -> None:
+    def __init__(self, name: str, protocol: str, port: int, count: int = 1, socketActivated: bool = False) -> None:
         self.name = name
         self.protocol = protocol
         self.port = port
@@ -149,9 +147,7 @@ class Resource(Record):
 
     __slots__ = ("default", "limit", "request")
 
-    def __init__(
-        self, request: Quantity | None = None, limit: Quantity | None = None, default: bool = False
-    ) -> None:
+    def __init__(self, request: Quantity | None = None, limit: Quantity | None = None, default: bool = False) -> None:
         self.request = request
         self.limit = limit
         self.default = default
@@ -324,7 +320,7 @@ def parse_image_manifest(text: str) -> ImageManifest:
 def octal_mode(mode: str) -> int:
     """The value of a volume's mode; PodError unless it is octal and at most 7777."""
     if not mode or not _OCTAL.issuperset(mode) or len(mode.lstrip("0")) > 4:
-        raise PodError(f"{mode!r} is no octal mode such as \"0755\"")
+        raise PodError(f'{mode!r} is no octal mode such as "0755"')
     return int(mode, 8)
 
 

@@ -55,9 +55,7 @@ def pod_binds(apps: list[RuntimeApp], volumes: list[Volume]) -> list[list[Bind]]
     return binds_of_apps
 
 
-def generate_binds(
-    ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection[str] = ()
-) -> list[Bind]:
+def generate_binds(ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection[str] = ()) -> list[Bind]:
     """generate_mounts with all that is known of each. taken: names of volumes of other apps."""
     app = complete_app(ra)
     paths = [_point_path(app, index) for index in range(len(app.mountPoints))]

@@ -72,16 +72,12 @@ def pod_to_nspawn_args(pod: Pod) -> list[str]:
     return arguments
 
 
-def pod_to_systemd_host_mount_units(
-    root: str, volumes: list[Volume], app_names: list[str], units_dir: str
-) -> None:
+def pod_to_systemd_host_mount_units(root: str, volumes: list[Volume], app_names: list[str], units_dir: str) -> None:
     """Write the mount units of the host's volumes. root is the stage1 root file system."""
     write(root, plan_host_mounts(volumes, app_names, units_dir))
 
 
-def app_to_systemd_mount_units(
-    root: str, app_name: str, volumes: list[Volume], ra: RuntimeApp, units_dir: str
-) -> None:
+def app_to_systemd_mount_units(root: str, app_name: str, volumes: list[Volume], ra: RuntimeApp, units_dir: str) -> None:
     """Write the mount units of one app. root is the stage1 root file system.
 
     The staging directories of volumes of kind host must be there: pod_to_systemd_host_mount_units makes them.
