@@ -173,7 +173,10 @@ class _Builder:
             return True
         # An instance with files of its own does not follow its template.
         units = [unit, *(one for one in instances if one is not None and one.name not in self._namespace.members)]
-        return all([self._add_unit(one, member) for one in units if one is not None])
+        added = True
+        for one in units:
+            added &= one is None or self._add_unit(one, member)
+        return added
 
     def _add_unit(self, unit: Unit, member: Member) -> bool:
         other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
