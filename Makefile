@@ -35,12 +35,12 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
-	$(PYTHON) -I generator/bundle.py $(DESTDIR)$(LIBRARY) $(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
+	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY) generator/start.py $(DESTDIR)$(LIBRARY)/start.pyc
 	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
 	test -e $(SERVICES_CONF) || sh conf/services.sh "$(WRAP_SERVICES)" "$(ENV_SERVICES)" \
 		<conf/services.conf >$(SERVICES_CONF)
-	sed -e 's|^lib=.*|lib=$(LIBRARY)|' -e 's|^start=.*|start=$(LIBRARY)/start.py|' -e 's|^python=.*|python=$(PYTHON)|' generator/kubens-generator \
+	sed -e 's|^lib=.*|lib=$(LIBRARY)|' -e 's|^start=.*|start=$(LIBRARY)/start|' -e 's|^python=.*|python=$(PYTHON)|' generator/kubens-generator \
 		>$(DESTDIR)$(GENERATORS)/.kubens-generator
 	chmod 755 $(DESTDIR)$(GENERATORS)/.kubens-generator
 	mv $(DESTDIR)$(GENERATORS)/.kubens-generator $(DESTDIR)$(GENERATORS)/kubens-generator

@@ -1,11 +1,12 @@
-"""Puts the code of the boot path's modules into one file, for start.py: bundle.py INSTALLED-LIBRARY FINAL-PATH."""
+"""Compiles start.py together with the modules of the boot path: bundle.py LIBRARY START.PY START.PYC."""
 
 import ast
+import importlib.util
 import marshal
 import os
 import sys
 
-library, final = sys.argv[1:]
+library, start, target = sys.argv[1:]
 
 
 class Module:
@@ -14,16 +15,19 @@ class Module:
     def __init__(self, name):
         self.name = name
         path = name.replace(".", "/") + ("/__init__.py" if os.path.isdir(f"{library}/{name}") else ".py")
-        with open(f"{library}/{path}", encoding="utf-8") as source:
-            tree = ast.parse(source.read())
-        tree = ForMachines().visit(tree)
+        tree = ForMachines().visit(parse(f"{library}/{path}"))
         self.imports = imported(node for node in tree.body if isinstance(node, ast.ImportFrom))
         self.late_imports = imported(
             node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef)
             for node in ast.walk(function) if isinstance(node, ast.ImportFrom)
         )  # fmt: skip
         # Optimised as by -OO, without assertions and docstrings.
-        self.code = compile(tree, f"{final}/{path}", "exec", dont_inherit=True, optimize=2)
+        self.code = compile(tree, path, "exec", dont_inherit=True, optimize=2)
+
+
+def parse(path):
+    with open(path, encoding="utf-8") as source:
+        return ast.parse(source.read())
 
 
 class ForMachines(ast.NodeTransformer):
@@ -72,8 +76,8 @@ def add(name, modules):
         modules[name] = module
 
 
-def dump(modules):
-    return marshal.dumps(tuple((module.name, module.code) for module in modules))
+def pairs(modules):
+    return tuple((module.name, module.code) for module in modules)
 
 
 first = {}
@@ -84,5 +88,13 @@ for module in first.values():
     for name in module.late_imports:
         add(name, everything)
 later = [module for name, module in everything.items() if name not in first]
-with open(f"{library}/boot.{sys.implementation.cache_tag}", "wb") as bundle:
-    marshal.dump((dump(first.values()), dump(later), tuple(module.name for module in later)), bundle)
+file = f"later.{sys.implementation.cache_tag}"
+with open(f"{library}/{file}", "wb") as compiled:
+    marshal.dump(pairs(later), compiled)
+code = compile(parse(start), "start.py", "exec", dont_inherit=True, optimize=2)
+# The compiler takes no code for a constant; the constant that start.py has in its place is replaced afterwards.
+values = (pairs(first.values()), file, tuple(module.name for module in later))
+code = code.replace(co_consts=tuple(values if constant == ((), "", ()) else constant for constant in code.co_consts))
+with open(target, "wb") as compiled:
+    # As py_compile writes it, PEP 552; nobody checks a file that is run directly against its source.
+    compiled.write(importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code))

@@ -1,45 +1,30 @@
-"""Starts the boot path: kubens-generator runs this file with the library's directory as its first argument.
+"""Starts the boot path: kubens-generator runs this with the library's directory as the first argument.
 
-Finding and opening twenty small modules takes longer than all that they do. So `make install` puts the code of all of
-them into one file beside them (generator/bundle.py): those that every run needs, and those that a run needs when
-something is configured. An interpreter for which there is no such file imports the modules as usual.
+Finding and opening twenty small modules takes longer than all that they do. So `make install` compiles this file
+together with them (generator/bundle.py): those that every run needs, and those that a run needs when something is
+configured. Where that was not done, or for another interpreter, the modules are imported as usual.
 """
 
+import gc
 import marshal
 import sys
 from _frozen_importlib import ModuleSpec
 
-library = sys.argv.pop(1)
-sys.path.insert(0, library)
+# bundle.py puts here: modules as (name, code), the file that holds the later ones, and their names.
+FIRST, LATER, NAMES = (), "", ()
 
 
 class Bundle:
-    """Modules in an order in which each finds what it imports; an importer (importlib.abc) of the later ones."""
+    """An importer (importlib.abc.MetaPathFinder, Loader) of the later modules, all at once."""
 
-    def __init__(self, path):
-        try:
-            with open(path, "rb") as bundle:
-                first, self.later, self.names = marshal.load(bundle)
-        except (OSError, EOFError, ValueError, TypeError):
-            self.names = ()
-        else:
-            self.run(first)
-
-    def run(self, code):
-        for name, body in marshal.loads(code):
-            module = sys.modules[name] = type(sys)(name)
-            package, _, attribute = name.rpartition(".")
-            if package:
-                setattr(sys.modules[package], attribute, module)
-            else:
-                module.__path__ = [f"{library}/{name}"]
-            exec(body, module.__dict__)
+    names = NAMES
 
     def find_spec(self, name, path=None, target=None):
         if name not in self.names:
             return None
         self.names = ()
-        self.run(self.later)
+        with open(f"{sys.path[0]}/{LATER}", "rb", 0) as file:
+            run(marshal.loads(file.read()))
         return ModuleSpec(name, self)
 
     def create_module(self, spec):
@@ -49,7 +34,24 @@ class Bundle:
         """It has run already."""
 
 
-sys.meta_path.insert(0, Bundle(f"{library}/boot.{sys.implementation.cache_tag}"))
+def run(modules):
+    """Run modules in an order in which each finds what it imports."""
+    for name, body in modules:
+        module = sys.modules[name] = type(sys)(name)
+        package, _, attribute = name.rpartition(".")
+        if package:
+            setattr(sys.modules[package], attribute, module)
+        else:
+            module.__path__ = [f"{sys.path[0]}/{name}"]
+        exec(body, module.__dict__)
+
+
+# Nothing here lives long enough to be collected.
+gc.disable()
+sys.path.insert(0, sys.argv.pop(1))
+if FIRST:
+    run(FIRST)
+    sys.meta_path.insert(0, Bundle())
 
 from kubens.boot import main  # noqa: E402
 

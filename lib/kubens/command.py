@@ -19,6 +19,7 @@ _ESCAPES = {
 _UNSAFE = frozenset("\"'\\\x7f") | frozenset(map(chr, range(32)))
 # What makes a word more than its characters up to the next blank.
 _SPECIAL = frozenset("\"'\\\t\n\r")
+_NOT_SIMPLE = _SPECIAL | _UNSAFE | {";"}
 
 
 class BadCommand(ValueError):
@@ -57,6 +58,11 @@ def parse(value: str) -> tuple[list[Command], BadCommand | None]:
     """The commands of one assignment's (not empty) value, and what stops systemd from taking the rest of it."""
     commands: list[Command] = []
     position = 0
+    if value[0] == "/" and _NOT_SIMPLE.isdisjoint(value):
+        # Nearly every line is one plain path and its arguments.
+        program, _, arguments = value.partition(" ")
+        if program[-1] != "/":
+            return [Command("", program, "", arguments.strip(" "))], None
     try:
         while position < len(value):
             command, position = _one(value, position)

@@ -49,10 +49,10 @@ class Root:
 
     def entries(self, path: str) -> list[posix.DirEntry[str]]:
         """What is in a directory, in no order; nothing where there is none. Raises Unreadable."""
-        # To ask first is cheaper than an exception, and most of the places where something may be do not exist.
-        if not self.path and not posix.access(path, posix.F_OK):
-            return []
         try:
+            if not self.path:
+                # To ask first is cheaper than an exception: most of the places where something may be do not exist.
+                return list(posix.scandir(path)) if posix.access(path, posix.F_OK) else []
             descriptor = self._open(path, posix.O_RDONLY | posix.O_DIRECTORY)
         except OSError as error:
             if error.errno in _MISSING:

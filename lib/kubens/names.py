@@ -12,8 +12,18 @@ MAY_ALIAS = frozenset(("service", "socket", "target", "device", "timer", "path")
 PLAIN, TEMPLATE, INSTANCE = "plain", "template", "instance"
 
 
+_kinds: dict[str, str] = {}
+
+
 def kind(name: str) -> str:
     """PLAIN, TEMPLATE or INSTANCE, or "" where this is no valid unit name."""
+    known = _kinds.get(name)
+    if known is None:
+        known = _kinds[name] = _kind(name)
+    return known
+
+
+def _kind(name: str) -> str:
     stem, _, suffix = name.rpartition(".")
     # What is left after stripping is what does not belong there; no loop is faster.
     if suffix not in _TYPES or not stem or len(name) > 255 or stem.strip(_CHARACTERS):

@@ -32,8 +32,9 @@ def text(origin: str, sections: Iterable[tuple[str, list[tuple[str, str]]]]) -> 
 
 
 def _from(origin: str) -> str:
-    printable = "".join(c if c.isprintable() else "?" for c in origin)
-    return f" from {printable}" if printable else ""
+    if not origin.isprintable():
+        origin = "".join(c if c.isprintable() else "?" for c in origin)
+    return f" from {origin}" if origin else ""
 
 
 class Tools:

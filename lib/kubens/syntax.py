@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 BLANKS = " \t\n\r"
 
 # A longer line makes systemd give up on the file (LONG_LINE_MAX).
 LINE_MAX = 1024 * 1024
+
+
+# What a section's name must not hold: string_is_safe().
+_UNSAFE = frozenset("\"'\\\x7f") | frozenset(map(chr, range(32)))
 
 
 class Section:
@@ -41,43 +41,51 @@ def parse(text: str) -> Parsed:
     """Read a whole file (decoded with surrogateescape). Never raises; a line number is that of a line's start."""
     parsed = Parsed()
     assignments: list[tuple[str, str, int]] | None = None
+    ascii_only = text.isascii()
     for number, line in _logical_lines(text):
         if len(line) > LINE_MAX // 4 and len(line.encode("utf-8", "surrogateescape")) > LINE_MAX:
             parsed.broken = (number, "line longer than 1 MiB")
             return parsed
-        if not line.isascii() and not _valid_text(line):
+        if not ascii_only and not _valid_text(line):
             parsed.problems.append((number, "not valid UTF-8, line ignored"))
-            continue
-        if line[0] == "[":
-            if line[-1] != "]" or not _safe(line[1:-1]):
+        elif line[0] == "[":
+            if line[-1] != "]" or not _UNSAFE.isdisjoint(line[1:-1]):
                 parsed.broken = (number, f"invalid section header {line[:80]!r}")
                 return parsed
             section = Section(line[1:-1], number)
             assignments = section.assignments
             parsed.sections.append(section)
-            continue
-        key, equals, value = line.partition("=")
-        if not equals or not key:
-            parsed.problems.append((number, "no KEY=VALUE, line ignored"))
         elif assignments is None:
             parsed.problems.append((number, "assignment outside of a section, line ignored"))
         else:
-            assignments.append((key.rstrip(BLANKS), value.lstrip(BLANKS), number))
+            key, equals, value = line.partition("=")
+            if equals and key:
+                assignments.append((key.rstrip(BLANKS), value.lstrip(BLANKS), number))
+            else:
+                parsed.problems.append((number, "no KEY=VALUE, line ignored"))
     return parsed
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+def _logical_lines(text: str) -> list[tuple[int, str]]:
     """Lines without comments and blank ones, continuations joined, as (number of the first line, stripped text)."""
     if "\r" in text or "\0" in text:
         text = text.replace("\r\n", "\n").replace("\n\r", "\n").replace("\r", "\n").replace("\0", "\n")
     if text.startswith("\ufeff"):
         text = text[1:]
+    if "\\\n" not in text and not text.endswith("\\"):
+        bare = [line.strip(BLANKS) for line in text.split("\n")]
+        return [(number, line) for number, line in enumerate(bare, 1) if line and line[0] not in "#;"]
+    return _join_lines(text)
+
+
+def _join_lines(text: str) -> list[tuple[int, str]]:
+    found = []
     held: list[str] = []
     start = number = 0
     for line in text.split("\n"):
         number += 1
         bare = line.strip(BLANKS)
-        if bare[:1] in ("#", ";") and bare:
+        if bare and bare[0] in "#;":
             continue
         if held:
             held.append(line)
@@ -93,11 +101,11 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
             bare = "".join(held).strip(BLANKS)
             held = []
         if bare:
-            yield start, bare
-    if held:
-        bare = "".join(held).strip(BLANKS)
-        if bare:
-            yield start, bare
+            found.append((start, bare))
+    bare = "".join(held).strip(BLANKS)
+    if bare:
+        found.append((start, bare))
+    return found
 
 
 def _valid_text(text: str) -> bool:
@@ -107,10 +115,6 @@ def _valid_text(text: str) -> bool:
         if 0xD800 <= code <= 0xDFFF or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE:
             return False
     return True
-
-
-def _safe(text: str) -> bool:
-    return not any(c < " " or c in "\"'\\\x7f" for c in text)
 
 
 def words(value: str) -> list[str]:

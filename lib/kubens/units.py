@@ -180,6 +180,8 @@ class Units:
         """The names of links that lead to a unit."""
         links = self._links_by_target(names.suffix(real))
         found: list[str] = []
+        if real not in links and "@" not in real:
+            return found
         seen: set[str] = set()
         targets = [real, names.template_of(real)]
         while targets:
@@ -250,15 +252,16 @@ class Units:
     def _all_names(self, name: str, path: str) -> list[str]:
         """The real name, then in byte order every alias (find_fragment's set, of which systemd keeps no order)."""
         real = self._real_name(name, path)
+        fragment = path[path.rindex("/") + 1 :]
         found = {name}
         instance = names.instance_of(name)
-        for known in (name, real, path[path.rindex("/") + 1 :]):
+        for known in {name, real, fragment}:
             for alias in self._aliases(known):
                 if instance and names.kind(alias) == names.TEMPLATE:
                     alias = names.with_instance(alias, instance)
                     # An instance of the alias that has a file of its own is somebody else.
                     other = self._resolve(alias)
-                    if other and other.rpartition("/")[2] != path.rpartition("/")[2]:
+                    if other and other.rpartition("/")[2] != fragment:
                         continue
                 found.add(alias)
         found.discard(real)

@@ -21,8 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.plan import Plan, Tree
 
-_EXISTS = 17  # EEXIST
-
 
 def write(plan: Plan, output: str, early: str = "") -> list[Finding]:
     """Write every tree; one that cannot be written is taken back as a whole, and is a finding.
@@ -95,27 +93,30 @@ def _take_back(tree: Tree, output: str, early: str) -> None:
 
 
 def _make_directory(path: str) -> None:
-    try:
-        posix.mkdir(path, 0o755)
-    except OSError as error:
-        if error.errno != _EXISTS:
-            raise
+    if not posix.access(path, posix.F_OK):
+        try:
+            posix.mkdir(path, 0o755)
+        except FileExistsError:
+            pass  # another generator was quicker
 
 
 def _make_link(target: str, path: str) -> None:
     try:
         posix.symlink(target, path)
-    except OSError as error:
-        if error.errno != _EXISTS:
-            raise
+    except FileExistsError:
         posix.unlink(path)
         posix.symlink(target, path)
 
 
 def _make_file(path: str, text: str) -> None:
-    _remove(path)
     data = text.encode("utf-8", "surrogateescape")
-    descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
+    try:
+        descriptor = posix.open(path, flags, 0o644)
+    except FileExistsError:
+        # Never through what an earlier run left: its other names are another tree's files.
+        posix.unlink(path)
+        descriptor = posix.open(path, flags, 0o644)
     try:
         while data:
             data = data[posix.write(descriptor, data) :]
@@ -132,11 +133,9 @@ def _remove(path: str) -> None:
 
 def _remove_tree(path: str) -> None:
     """Remove what an earlier run into the same directory left. Raises OSError; nothing there is fine."""
-    try:
-        entries = list(posix.scandir(path))
-    except FileNotFoundError:
+    if not posix.access(path, posix.F_OK):
         return
-    for entry in entries:
+    for entry in list(posix.scandir(path)):
         if entry.is_dir(follow_symlinks=False):
             _remove_tree(f"{path}/{entry.name}")
         else:
