@@ -40,7 +40,12 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     from kubens import inventory, plan, render, write
 
     search_path = environment.get("SYSTEMD_UNIT_PATH", b"").decode("utf-8", "surrogateescape")
-    made = plan.plan(configuration, inventory.take(root, configuration, live, search_path))
+    taken = inventory.take(root, configuration, live, search_path)
+    made = plan.plan(configuration, taken)
+    if taken.unreadable and live:
+        # What lives cannot be made again without the units: as it was recorded, then.
+        _report(made.findings)
+        return CRASHED
     made.findings += write.write(made, output, early)
     if made.has_errors:
         errors = [str(finding) for finding in made.findings if finding.severity == ERROR]

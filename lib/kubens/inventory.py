@@ -43,7 +43,7 @@ class Inventory:
     early: by real unit name, how a unit comes to be ordered before what NAME.service waits for.
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
     programs: what a name without a slash resolves to, by (name, search path). tools: by name.
-    live: what runs now, by namespace name.
+    live: what runs now, by namespace name. unreadable: what of the search path cannot be read, and why.
     """
 
     __slots__ = (
@@ -58,6 +58,7 @@ class Inventory:
         "taken",
         "tools",
         "units",
+        "unreadable",
     )
 
     def __init__(self) -> None:
@@ -72,6 +73,7 @@ class Inventory:
         self.tools: dict[str, str] = {}
         self.kubensenter = ""
         self.live: dict[str, MountNamespace] = {}
+        self.unreadable: tuple[str, str] | None = None
 
 
 def take(root: Root, configuration: Configuration, live: dict[str, MountNamespace], search_path: str = "") -> Inventory:
@@ -95,6 +97,7 @@ def take(root: Root, configuration: Configuration, live: dict[str, MountNamespac
     for unit in list(inventory.units.values()):
         if unit is not None:
             _resolve_programs(inventory, root, unit)
+    inventory.unreadable = units.unreadable
     early = _Ordering(units)
     for unit in list(inventory.units.values()):
         if unit is not None and unit.name not in inventory.early:
@@ -145,7 +148,7 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
     """Look up the programs that the unit names without a slash, and the tool that keeps an argv[0] of their own."""
     search = execs.search_path(unit)
     for command in execs.all_commands(unit):
-        if command.argv0 or not command.program.startswith("/"):
+        if execs.is_renamed(command):
             for name in OPTIONAL_TOOLS:
                 if name not in inventory.tools:
                     inventory.tools[name] = _tool(root, name)

@@ -62,7 +62,7 @@ def with_instance(template: str, instance: str) -> str:
 def dropin_names(name: str) -> list[str]:
     """The names whose NAME.d/ directories hold drop-ins for a unit, most specific first.
 
-    foo-bar@x.service → itself, foo-bar@.service, foo-@x.service, foo-@.service: the order in which
+    foo-bar@x.service → itself, foo-bar@.service, foo-@.service, foo-@x.service, foo-@.service: the order in which
     src/shared/dropin.c (unit_file_find_dirs) visits them, duplicates left in as it leaves them.
     """
     found = [name]
@@ -76,6 +76,6 @@ def dropin_names(name: str) -> list[str]:
     stem = prefix[:-1] if prefix.endswith("-") else prefix
     dash = stem.rfind("-")
     if dash > 0:
-        middle = "@" + instance if at >= 0 and instance else ""
+        middle = "@" + instance if at >= 0 else ""
         found += dropin_names(stem[: dash + 1] + middle + name[dot:])
     return found

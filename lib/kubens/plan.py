@@ -53,13 +53,17 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
     if missing and configuration.mount_namespaces:
         reason = f"{', '.join(missing)} missing, nothing is generated: install util-linux and coreutils"
         made.findings.append(Finding(ERROR, "", 0, "", reason))
+    if inventory.unreadable:
+        path, reason = inventory.unreadable
+        reason = f"cannot be read, so what systemd would run cannot be told, nothing is generated: {reason}"
+        made.findings.append(Finding(ERROR, path, 0, "", reason))
     owners: dict[str, MountNamespace] = {}
     order = [*configuration.mount_namespaces, *sorted(set(inventory.live) - set(configuration.mount_namespaces))]
     # What lives comes first: it keeps its members, whoever claims them now.
     order.sort(key=lambda name: name not in inventory.live)
     for name in order:
         live = inventory.live.get(name)
-        if missing and live is None:
+        if (missing or inventory.unreadable) and live is None:
             continue
         configured = configuration.mount_namespaces.get(name)
         namespace = _merged(configured, live) if live else configured
@@ -100,7 +104,8 @@ class _Builder:
         self._inventory = inventory
         self._owners = owners
         self._dropins: dict[str, str] = {}
-        self._members: list[str] = []
+        # the real names of members, in the order listed
+        self._members: dict[str, None] = {}
 
     def build(self) -> Tree | None:
         namespace = self._namespace
@@ -140,7 +145,7 @@ class _Builder:
         for unit in (namespace.unit, namespace.record_unit):
             path = inventory.taken.get(unit)
             if path:
-                reason = f"{unit} exists already ({path}): remove it, or choose another Name="
+                reason = f"exists already ({path}): remove it, or choose another Name="
                 return [Finding(ERROR, namespace.file, namespace.line, unit, reason)]
         if namespace.when_missing == "host" and not inventory.kubensenter:
             reason = (
@@ -189,6 +194,9 @@ class _Builder:
             file, line, reason = by_systemd
             reason = f"systemd itself does not load it, not wrapped: {reason}"
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))
+            if names.kind(unit.name) == names.INSTANCE:
+                # Its template's drop-in must not make it loadable.
+                self._dropins.setdefault(f"{unit.name}.d/{wrap.DROPIN}", render.text("", ()))
             return True
         refusals = wrap.refusals(unit, member.mode, self._namespace, self._inventory)
         name = wrap.dropin_name(unit)
@@ -209,7 +217,7 @@ class _Builder:
         else:
             self.findings += wrap.losses(unit, member.mode, self._namespace)[1]
         self._owners[unit.name] = self._namespace
-        self._members.append(unit.name)
+        self._members[unit.name] = None
         self._dropins[f"{unit.name}.d/{name or wrap.DROPIN}"] = text
         return True
 

@@ -72,6 +72,8 @@ class Units:
     """All units below a root, looked up by name. wanted: the keys of [Service] and [Unit] that anybody will ask for."""
 
     def __init__(self, root: Root, wanted: frozenset[str], search_path: str = "") -> None:
+        # what of the search path itself cannot be read, and why: nothing is certain then
+        self.unreadable: tuple[str, str] | None = None
         self._root = root
         self._wanted = wanted
         self._path = _search_path(search_path)
@@ -157,7 +159,8 @@ class Units:
                 continue  # the same as /usr/lib, once more
             try:
                 entries = self._root.entries(directory)
-            except (OSError, Unreadable):
+            except (OSError, Unreadable) as error:
+                self.unreadable = (directory, str(error))
                 continue
             if entries:
                 present = {entry.name for entry in entries}
@@ -214,6 +217,7 @@ class Units:
         """
         target = self._root.link(f"{directory}/{entry}")
         if target is None:
+            self.unreadable = (f"{directory}/{entry}", "the link cannot be read")
             return ""
         target = _normal(target if target.startswith("/") else f"{directory}/{target}")
         if f"{target}/" in self._inside:
@@ -282,6 +286,9 @@ class Units:
                     if unit.unreadable is None:
                         unit.unreadable = (directory, 0, str(error))
                     continue
+                if entries and owner != unit.name and names.kind(owner) == names.INSTANCE and unit.path[-9:-8] == "@":
+                    # 247 does not take them where the instance has no file of its own, later releases do.
+                    unit.unreadable = (directory, 0, f"whether it counts for {unit.name} depends on the release")
                 for entry in entries:
                     if entry not in chosen:
                         chosen[entry] = f"{directory}/{entry}"

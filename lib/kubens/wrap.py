@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DROPIN = "zz-kubens.conf"
 
 # Sets argv[0] and touches nothing else. bash, where there is no perl, leaves SHLVL=0 in the environment.
-_PERL = "exec { shift @ARGV } @ARGV"
+_PERL = "exec { shift @ARGV } @ARGV or exit 127"
 _BASH = 'unset PWD OLDPWD; path=$1; shift; exec -a "$1" -- "$path" "${@:2}"'
 
 # Specifiers that cannot bring a slash with them.
@@ -82,7 +82,7 @@ def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, invent
             return "a program without a slash and with specifiers cannot be told: write its path"
         if not inventory.programs.get((command.program, search)):
             return "the program is nowhere in the search path: write its path"
-    if (command.argv0 or not command.program.startswith("/")) and not _renamer(inventory):
+    if execs.is_renamed(command) and not _renamer(inventory):
         return "its argv[0] can only be kept with perl or bash, and neither is installed"
     return ""
 
@@ -184,6 +184,9 @@ def _line(command: Command, unit: Unit, namespace: MountNamespace, inventory: In
         words += [inventory.tools["env"], "-C", literal(directory)]
     program = command.program
     argv0 = command.argv0
+    if "$" in program and command.expands_variables and not argv0:
+        # Of the path nothing is expanded, of argv[0] everything.
+        argv0 = escape.raw_word(program)
     if not program.startswith("/"):
         # systemd hands the short name on as argv[0].
         argv0 = argv0 or literal(program)
