@@ -9,6 +9,7 @@ import pytest
 from kubens import config, sandbox
 from kubens.config import Configuration
 from kubens.files import Root
+from machine import CHECKOUT
 from trees import BASE, Content, Run, build, generate, link, verify
 
 SLEEP = "[Service]\nExecStart=/bin/sleep 1000\n"
@@ -139,9 +140,16 @@ def test_name_counts_for_the_whole_section(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("word", "unit"),
-    [("kubelet", "kubelet.service"), ("kubelet.service", "kubelet.service"), ("a.b", "a.b.service"),
-     ("a@b", "a@b.service"), ("a@", "a@.service"), ("a@b.target.wants", "a@b.target.wants.service"), ("my-app:x_1", "my-app:x_1.service")],
-)  # fmt: skip
+    [
+        ("kubelet", "kubelet.service"),
+        ("kubelet.service", "kubelet.service"),
+        ("a.b", "a.b.service"),
+        ("a@b", "a@b.service"),
+        ("a@", "a@.service"),
+        ("a@b.target.wants", "a@b.target.wants.service"),
+        ("my-app:x_1", "my-app:x_1.service"),
+    ],
+)
 def test_a_name_without_a_suffix_is_a_service(word: str, unit: str, root: Path) -> None:
     assert list(members(load(root, etc_a=f"[MountNamespace]\nWrap={word}\n"))) == [unit]
 
@@ -345,4 +353,48 @@ def test_sandbox_loss_is_allowed_to_one_namespace_only(root: Path) -> None:
     done = run(root, text, {"a.service": f"{SLEEP}PrivateTmp=yes\n", "b.service": f"{SLEEP}PrivateTmp=yes\n"})
     assert "PrivateTmp=no" in settings(done, "a.service")
     assert not (done.output / "b.service.d").exists()
+    assert verify(root, done.output) == ""
+
+
+# The shipped sample
+
+SAMPLE = (CHECKOUT / "conf/services.conf").read_text()
+
+
+def presets() -> dict[str, str]:
+    """The examples in the sample: the configuration by its title, "kubeadm with containerd"."""
+    found: dict[str, str] = {}
+    title = ""
+    for line in SAMPLE.splitlines():
+        if line.startswith("#   "):
+            found[title] = found.get(title, "[MountNamespace]\n") + line[4:] + "\n"
+        elif line.endswith(":"):
+            title = line[2:-1]
+    return found
+
+
+def test_the_sample_configures_nothing(root: Path) -> None:
+    done = run(root, SAMPLE, {})
+    assert (done.status, done.lines, list(done.output.iterdir())) == (0, [], [])
+
+
+def test_the_sample_shows_every_setting_with_its_default(root: Path) -> None:
+    lines = [line[2:] for line in SAMPLE.splitlines() if line.startswith("# ")]
+    shown = lines[lines.index("[MountNamespace]") :]
+    expected = ["[MountNamespace]"]
+    expected += [f"{key}={default}" for section, key, _, default in config.SETTINGS if section == "MountNamespace"]
+    assert shown[: len(expected)] == expected
+
+
+def test_the_sample_has_presets() -> None:
+    assert len(presets()) >= 5
+
+
+@pytest.mark.parametrize("title", presets())
+def test_a_preset_is_right_as_it_stands(title: str, root: Path) -> None:
+    words = [word for line in presets()[title].splitlines()[1:] for word in line.partition("=")[2].split()]
+    assert words
+    done = run(root, presets()[title], dict.fromkeys(words, SLEEP))
+    assert (done.status, done.lines) == (0, [])
+    assert sorted(path.name for path in done.output.glob("*.d")) == sorted(f"{word}.d" for word in words)
     assert verify(root, done.output) == ""
