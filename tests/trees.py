@@ -46,6 +46,27 @@ def program(path: Path) -> None:
 BASE: dict[str, Content] = {f"/usr/bin/{name}": program for name in TOOLS}
 
 
+# Something of everything: two namespaces, both modes, each kind of name, drop-ins, links, programs to be looked for.
+FULL: dict[str, Content] = {
+    **BASE,
+    "/usr/bin/kubensenter": program,
+    "/usr/bin/perl": program,
+    "/usr/bin/sleep": program,
+    "/etc/kubens/10-red.conf": "[MountNamespace]\nName=red\nWrap=a.service t@.service absent\nEnv=b.service\n",
+    "/etc/kubens/20-off.conf": link("/dev/null"),
+    "/usr/lib/kubens/30-blue.conf": "[MountNamespace]\nName=blue\nWhenMissing=host\nWrap=c\n",
+    "/etc/systemd/system/a.service": "[Service]\nExecStart=/bin/sleep 1\nWorkingDirectory=/srv\n",
+    "/etc/systemd/system/a.service.d/more.conf": "[Service]\nExecStart=\nExecStart=sleep $TIME\n",
+    "/usr/lib/systemd/system/service.d/all.conf": "[Unit]\nBefore=x.target\n",
+    "/usr/lib/systemd/system/x.target": "[Unit]\nBefore=multi-user.target\n",
+    "/usr/lib/systemd/system/real.service": "[Service]\nExecStart=/bin/sleep 2\n",
+    "/etc/systemd/system/b.service": link("/usr/lib/systemd/system/real.service"),
+    "/usr/lib/systemd/system/c.service": "[Service]\nExecStart=-/bin/sleep 3\n",
+    "/usr/lib/systemd/system/t@.service": "[Service]\nExecStart=/bin/sleep %i\n",
+    "/usr/lib/systemd/system/t@9.service.d/more.conf": "[Service]\nEnvironment=A=b\n",
+}
+
+
 def build(root: Path, files: Mapping[str, Content]) -> Path:
     """Make the files, and the directories above them, below root."""
     root.mkdir(parents=True, exist_ok=True)
@@ -85,6 +106,24 @@ def generate(root: Path, output: Path, *, prefix: Sequence[str] = (), timeout: f
         timeout=timeout,
     )
     return Run(output, done.returncode, done.stderr)
+
+
+def install(directory: Path) -> list[str]:
+    """`make install` of the generator into a directory; the command that runs it without the shell in front."""
+    places = {"DESTDIR": "", "PREFIX": directory, "LIBRARY": directory / "lib", "GENERATORS": directory / "generators",
+              "SERVICES_CONF": directory / "services.conf"}  # fmt: skip
+    variables = [f"{name}={value}" for name, value in places.items()]
+    subprocess.run(["make", "--silent", f"--directory={CHECKOUT}", "install", *variables], check=True)
+    library = directory / "lib"
+    return ["/usr/bin/python3", "-I", "-S", "-B", str(library / "start.py"), str(library)]
+
+
+def acted_on(output: Path, unit: str) -> bytes | None:
+    """What systemd would read of the drop-in for a unit, None where there is none or a link that leads nowhere."""
+    for path in output.glob(f"{unit}.d/*.conf"):
+        if path.exists():
+            return path.read_bytes()
+    return None
 
 
 def snapshot(root: Path) -> dict[str, State]:
