@@ -66,9 +66,12 @@ class Generator:
         )
         return Run(output, done.returncode, done.stderr), trace.read_text()
 
-    def with_fault(self, call: tuple[str, int], fault: str) -> Run:
+    def with_fault(self, call: tuple[str, int], fault: str) -> tuple[Run, str]:
+        """Run with a fault in one call; how it ended, and the call."""
         name, number = call
-        return self.traced(f"inject={name}:{fault}:when={number}")[0]
+        run, trace = self.traced(f"inject={name}:{fault}:when={number}")
+        same = [line for line in trace.splitlines() if line.startswith(f"{name}(")]
+        return run, same[number - 1] if len(same) >= number else f"{call} is not made"
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +109,14 @@ def test_the_run_itself_is_whole(generator: Generator) -> None:
 def test_a_failing_call_leaves_a_namespace_whole_or_not_there(generator: Generator) -> None:
     failures = []
     for call, error in chosen(generator.calls, ERRORS):
-        done = generator.with_fault(call, f"error={error}")
+        done, line = generator.with_fault(call, f"error={error}")
         half = half_done(generator, done.output)
         new = [line for line in done.lines if line not in generator.complete.lines]
         # Beside the line about the call, one for each namespace that is not generated for it.
         said = [line for line in new if not re.search(r"namespace \w+: none of its services is wrapped", line)]
         odd = done.status not in (CLEAN, WITH_ERRORS, CRASHED) or "Traceback" in done.stderr or len(said) > 1
         if half or odd or (done.status == CLEAN and new):
-            failures.append((call, error, half, done.status, new))
+            failures.append((line, half, done.status, new))
         shutil.rmtree(done.output)
     assert not failures, "\n".join(map(str, failures))
 
@@ -122,10 +125,10 @@ def test_killed_at_any_call_it_leaves_nothing_half_done_and_the_next_run_is_whol
     failures = []
     whole = snapshot(generator.complete.output)
     for call, _ in chosen(generator.calls, ("KILL",)):
-        done = generator.with_fault(call, "signal=KILL")
+        done, line = generator.with_fault(call, "signal=KILL")
         half = half_done(generator, done.output)
         again = generator.traced(f"trace={CALLS}", output=done.output)[0]
         if half or done.status != KILLED or (again.status, snapshot(done.output)) != (CLEAN, whole):
-            failures.append((call, half, done.status, again.status))
+            failures.append((line, half, done.status, again.status))
         shutil.rmtree(done.output)
     assert not failures, "\n".join(map(str, failures))
