@@ -112,7 +112,7 @@ def test_a_run_starts_nothing_and_touches_nothing_else(files: Mapping[str, Conte
     assert not own & {"fork", "vfork", "clone", "clone3", "execve", "socket", "socketpair", "connect", "bind", "kill",
                       "mount", "umount2", "setns", "unshare", "chdir", "chroot", "chmod", "chown"}  # fmt: skip
     for name, path, rest in trace.paths():
-        inside = path.startswith(f"{output}/")
+        inside = path.startswith(f"{output}/") and "/../" not in path
         if "O_WRONLY" in rest or "O_RDWR" in rest or name in ("mkdir", "unlink", "rmdir", "link", "rename", "symlink"):
             assert inside or path == "/dev/kmsg", (name, path)
         elif path.startswith(f"{root}/"):
