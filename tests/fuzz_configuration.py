@@ -1,0 +1,272 @@
+"""Hostile configuration and units: random changes to a tree, and what must hold of whatever the generator makes of it.
+
+    python tests/fuzz_configuration.py [COUNT [SEED]]
+
+Run within this process, so that a hundred thousand inputs take minutes. An input that breaks a rule is left behind in
+a directory that is named, to be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+
+from kubens import boot, config, log, render, sandbox
+from kubens.finding import ERROR, Finding
+from trees import BASE, FULL, Content, build, link, verify
+
+Sections = list[tuple[str, list[tuple[str, str]]]]
+
+SEEDS: dict[str, str] = {
+    **{path: content for path, content in FULL.items() if isinstance(content, str)},
+    "/etc/kubens/40-more.conf": "[MountNamespace]\nName=more\nWrap=d e@1\nEnv=f\nAllowSandboxLoss=yes\n"
+    "WrapCommands=ExecStartPre ExecStart ExecReload\n",
+    "/etc/systemd/system/d.service": "[Service]\nType=oneshot\nExecStartPre=-+/bin/true ; !!/bin/false\n"
+    "ExecStart=@/bin/sh name -c 'echo \"$A\" %%' \\\n  more\nExecStart=:/bin/printf \"%%s\\x41\" b\\ c\n"
+    "ProtectSystem=full\n",
+    "/etc/systemd/system/e@.service": "[Service]\nExecStart=/opt/%p/%i --x=${A}\nWorkingDirectory=-/x\nPrivateTmp=no\n",
+    "/etc/systemd/system/e@1.service.d/x.conf": "[Service]\nWorkingDirectory=/var/%i\nSyslogIdentifier=x%%y\n",
+    "/etc/systemd/system/f.service": "[Unit]\nBefore=g.service\n[Service]\nExecStart=sleep 5\nExecSearchPath=/bin\n",
+}
+
+# What hurts: everything that has a meaning somewhere on the way.
+TOKENS = (
+    "\\", "\\\n", "\\ ", "\n", "\r\n", "\r", "\0", "\t", " ", ";", " ; ", "#", "%", "%%", "%i", "%n", "$", "$$", "${A}",
+    '"', "'", "=", "[", "]", "[Service]\n", "[Unit]\n", "[MountNamespace]\n", "@", "-", "+", "!", "!!", ":", "|", "/",
+    "..", "../../etc/passwd", "é", "\udcff", "\udcc3", "\u2028", "\x85", "\x1b[31m", "\x7f", "\ufeff", "\ufffe",
+    "\\x0a", "\\n", "\\u000a", "\\012", "\\xff", "\\s", "x" * 300, "Name=", "Wrap=", "Env=", "WrapCommands=",
+    "WhenMissing=host", "AllowSandboxLoss=yes", "a.service", "a", "e@2", "d.service ", "ExecStart=", "\nExecStart=",
+    "\nExecStart=\n", "ExecStartPre=", "ExecReload=", "WorkingDirectory=", "SyslogIdentifier=", "Type=oneshot\n",
+    "User=x\n", "/bin/sleep", "sleep", "PrivateTmp=yes\n", "BindPaths=/a:/b\n", "SystemCallFilter=~@mount\n",
+    "CapabilityBoundingSet=~CAP_SYS_ADMIN\n", "Before=sysinit.target\n", "NetworkNamespacePath=/run/netns/x\n",
+    "kubens", "red", "systemd", "zzz",
+)  # fmt: skip
+LINKS = ("/dev/null", "nowhere", ".", "a.service", "/etc/kubens/10-red.conf", "/", "../../../../../../etc/passwd")
+UNITS = "/etc/systemd/system"
+NAMES = (
+    "/etc/kubens/zz.conf", "/etc/kubens/10-red.conf", "/usr/lib/kubens/10-red.conf", f"{UNITS}/absent.service",
+    f"{UNITS}/red.service", f"{UNITS}/a.service.d/zz-kubens.conf", f"{UNITS}/a.service.d/zzz\n.conf",
+    f"{UNITS}/a.service.d/zz%n é.conf", f"{UNITS}/t@9.service", f"{UNITS}/-.service.d/x.conf",
+    f"{UNITS}/red.service.d/x.conf", "/run/kubens-generator/red/namespace.conf",
+    "/run/kubens-generator/gone/namespace.conf", "/etc/init.d/absent",
+)  # fmt: skip
+
+# All that a drop-in may say.
+KEYS = (
+    {"Requires", "Wants", "After", "PartOf", "Environment", "EnvironmentFile", "SyslogIdentifier", "PrivateMounts",
+     "SuccessExitStatus"}
+    | set(config.EXEC_SETTINGS)
+    | sandbox.KEYS
+)  # fmt: skip
+
+
+class Broken(AssertionError):
+    """A rule that does not hold."""
+
+
+def mutated(text: str, chance: random.Random, others: list[str]) -> str:
+    for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
+        ends = [match.start() for match in re.finditer("\n", text)]
+        # The ends of lines are where one thing becomes another.
+        place = chance.choice(ends) if ends and chance.random() < 0.3 else chance.randint(0, len(text))
+        end = min(len(text), place + chance.choice((0, 0, 1, 2, 8, 40)))
+        piece = chance.choice(TOKENS)
+        if chance.random() < 0.1:
+            other = chance.choice(others)
+            begin = chance.randint(0, len(other))
+            piece = other[begin : begin + chance.randint(0, 60)]
+        elif chance.random() < 0.05:
+            piece = "".join(chr(chance.randrange(1, 0x250)) for _ in range(chance.randint(1, 8)))
+        text = text[:place] + piece + text[end:]
+    return text
+
+
+def changed(chance: random.Random) -> dict[str, Content]:
+    """Files that are not as in the whole tree."""
+    others = list(SEEDS.values())
+    files: dict[str, Content] = {
+        path: mutated(SEEDS[path], chance, others) for path in chance.sample(sorted(SEEDS), chance.choice((1, 1, 2, 3)))
+    }
+    if chance.random() < 0.3:
+        files[chance.choice(NAMES)] = mutated(chance.choice(others), chance, others)
+    if chance.random() < 0.1:
+        files[chance.choice([*SEEDS, *NAMES])] = link(chance.choice(LINKS))
+    if chance.random() < 0.05:
+        files[chance.choice(sorted(BASE))] = Path.touch
+    return files
+
+
+@contextmanager
+def recorded() -> Iterator[tuple[dict[str, Sections], list[Finding]]]:
+    """What each text was made of, by the text, and the findings that are reported."""
+    meant: dict[str, Sections] = {}
+    said: list[Finding] = []
+    make, say = render.text, log.report
+
+    def text(origin: str, sections: Iterable[tuple[str, list[tuple[str, str]]]]) -> str:
+        kept = [(name, list(settings)) for name, settings in sections]
+        made = make(origin, kept)
+        meant[made] = [(name, settings) for name, settings in kept if settings]
+        return made
+
+    def report(findings: list[Finding], notices: bool = True) -> None:
+        said.extend(findings)
+
+    render.text, log.report = text, report
+    try:
+        yield meant, said
+    finally:
+        render.text, log.report = make, say
+
+
+def read(text: str) -> Sections:
+    """What systemd understands, by other rules than the library's: nothing but headers and settings, one a line."""
+    found: Sections = []
+    for line in text.split("\n"):
+        if not line or line.startswith("#"):
+            continue
+        if (len(line) - len(line.rstrip("\\"))) % 2 or "\r" in line or "\0" in line:
+            raise Broken(f"goes on in the next line: {line!r}")
+        header = re.fullmatch(r"\[(Unit|Service)\]", line)
+        if header:
+            found.append((header[1], []))
+            continue
+        setting = re.fullmatch(r"([A-Z][A-Za-z0-9]+)=(.*)", line, re.DOTALL)
+        if not setting or not found:
+            raise Broken(f"no setting: {line!r}")
+        found[-1][1].append((setting[1], setting[2].strip(" \t")))
+    return found
+
+
+def check_text(name: str, text: str, meant: dict[str, Sections]) -> None:
+    if text not in meant:
+        raise Broken(f"{name} was not made by render.text()")
+    stripped = [(section, [(key, value.strip(" \t")) for key, value in settings]) for section, settings in meant[text]]
+    if read(text) != stripped:
+        raise Broken(f"{name} does not say what was meant: {stripped}")
+    strange = [key for _, settings in stripped for key, _ in settings if key not in KEYS]
+    if strange and name.endswith(".conf"):
+        raise Broken(f"{name} sets {strange}")
+
+
+def check_output(output: str, meant: dict[str, Sections]) -> None:
+    seen = set()
+    for directory, directories, files in os.walk(output):
+        for name in directories + files:
+            path = f"{directory}/{name}"
+            if os.path.islink(path):
+                if not os.path.realpath(path).startswith(f"{output}/"):
+                    raise Broken(f"{path} leads out of the output")
+            elif name in files and name != "namespace.conf":
+                with open(path, encoding="utf-8", newline="") as file:
+                    text = file.read()
+                if text not in seen:
+                    check_text(path, text, meant)
+                seen.add(text)
+
+
+# Paths that are written, made or removed while somebody watches.
+_watched: list[str] | None = None
+_EVENTS = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.symlink": 1, "os.link": 1, "os.rename": 1, "os.chmod": 0,
+           "os.chown": 0, "os.truncate": 0, "os.utime": 0}  # fmt: skip
+_FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.", "subprocess.", "ctypes.", "shutil.")
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if _watched is None:
+        return
+    if event in _EVENTS:
+        _watched.append(str(arguments[_EVENTS[event]]))
+    elif event == "open":
+        flags = arguments[2]
+        if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
+            _watched.append(str(arguments[0]))
+    elif event.startswith(_FORBIDDEN):
+        _watched.append(event)
+
+
+sys.addaudithook(_watch)
+
+
+def generated(root: Path, output: Path) -> tuple[int, list[str]]:
+    """Run the generator: its exit status, and what it wrote elsewhere than into the output."""
+    global _watched
+    written: list[str] = []
+    _watched = written
+    try:
+        status = boot.generate([str(output)], {"KUBENS_ROOT": os.fsencode(root)})
+    finally:
+        _watched = None
+    return status, [path for path in written if not path.startswith(f"{output}/") or "/../" in path]
+
+
+def try_one(root: Path, output: Path, ask_systemd: bool) -> None:
+    """Generate for one tree. Raises Broken, or whatever the generator raised."""
+    output.mkdir()
+    with recorded() as (meant, findings):
+        status, elsewhere = generated(root, output)
+    if elsewhere:
+        raise Broken(f"touched {elsewhere}")
+    errors = any(finding.severity == ERROR for finding in findings)
+    if status != (boot.DONE_WITH_ERRORS if errors else boot.DONE):
+        raise Broken(f"exit status {status} with findings {findings}")
+    for finding in findings:
+        if not str(finding).isprintable():
+            raise Broken(f"not one line of text: {finding!r}")
+    check_output(str(output), meant)
+    if ask_systemd:
+        said = [line for line in verify(root, output).splitlines() if str(output) in line]
+        if re.search(UNLOADABLE, "\n".join(said)):
+            raise Broken("\n".join(said))
+
+
+# What systemd says of a line that is none. It may find fault with a value that it found fault with before us, too.
+UNLOADABLE = r"Missing '='|Assignment outside|Invalid section header|not valid UTF-8|Unknown section|Failed to parse"
+
+
+def fuzz(count: int, seed: int, directory: Path, every: int = 100) -> None:
+    """Try that many trees; every so many are shown to systemd. Raises Broken with the number of the input."""
+    whole: dict[str, Content] = {**FULL, **SEEDS}
+    root, output = directory / "root", directory / "output"
+    build(root, whole)
+    for number in range(count):
+        changes = changed(random.Random(f"{seed} {number}"))
+        for path in changes:
+            (root / path[1:]).unlink(missing_ok=True)
+        build(root, changes)
+        try:
+            try_one(root, output, number % every == 0)
+        except Exception as error:
+            raise Broken(f"input {number} of seed {seed}, in {directory}: {type(error).__name__}: {error}") from error
+        shutil.rmtree(output)
+        for path in changes:
+            (root / path[1:]).unlink(missing_ok=True)
+        build(root, {path: whole[path] for path in changes if path in whole})
+
+
+def scratch() -> Path:
+    """A directory of its own, in memory where there is such a place."""
+    memory = "/dev/shm"
+    return Path(tempfile.mkdtemp(prefix="kubens-fuzz-", dir=memory if os.access(memory, os.W_OK) else None))
+
+
+def main(count: str = "100000", seed: str = "") -> None:
+    number = int(seed) if seed else random.randrange(2**32)
+    directory = scratch()
+    print(f"{count} inputs of seed {number} in {directory}", flush=True)
+    fuzz(int(count), number, directory)
+    shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,269 @@
+"""What a run of the generator imports, reads, writes and starts, and that it works where systemd runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from trees import BASE, FULL, GENERATOR, Content, acted_on, build, generate, install, snapshot
+
+REFUSED: dict[str, Content] = {
+    **FULL,
+    "/etc/kubens/40-bad.conf": "[MountNamespace]\nName=worse\nWrap=bad ../x\n",
+    "/etc/systemd/system/bad.service": "[Service]\nExecStart=/bin/sleep 1\nPrivateTmp=yes\n",
+}
+
+# What a boot without any configuration costs, and all there is.
+NOTHING = ["kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.finding", "kubens.names", "kubens.syntax"]
+EVERYTHING = ["kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
+              "kubens.files", "kubens.finding", "kubens.inventory", "kubens.log", "kubens.names", "kubens.plan",
+              "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
+              "kubens.write"]  # fmt: skip
+
+# Runs start.py as if it were the main program, and lists what was imported at its end.
+LIST_MODULES = """
+import posix, sys
+leave = posix._exit
+posix._exit = lambda status: (print(*sys.modules, flush=True), leave(status))
+del sys.argv[0]
+if sys.argv:
+    exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"), {"__name__": "__main__"})
+posix._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return install(tmp_path_factory.mktemp("installed"))
+
+
+def imported(interpreter: list[str], program: list[str], root: Path) -> set[str]:
+    """The modules that a program has imported when it ends; none is the interpreter alone."""
+    done = subprocess.run(
+        [*interpreter, "-c", LIST_MODULES, *program],
+        env={"KUBENS_ROOT": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("files", "modules"),
+    [
+        (BASE, NOTHING),
+        (FULL, EVERYTHING),
+        (REFUSED, EVERYTHING),
+    ],
+    ids=["nothing configured", "mount namespaces", "findings"],
+)
+def test_nothing_is_imported_but(
+    files: Mapping[str, Content], modules: list[str], installed: list[str], tmp_path: Path
+) -> None:
+    root = build(tmp_path / "root", files)
+    (tmp_path / "output").mkdir()
+    interpreter, program = installed[:4], installed[4:]
+    alone = imported(interpreter, [], root)
+    assert {"posix", "encodings"} <= alone
+    assert sorted(imported(interpreter, [*program, str(tmp_path / "output")], root) - alone) == sorted(modules)
+
+
+class Trace:
+    """The system calls of a run. own: those made after the interpreter was up."""
+
+    def __init__(self, root: Path, output: Path) -> None:
+        output.mkdir()
+        log = output.parent / "trace"
+        subprocess.run(
+            ["strace", "-f", "-qq", "-s", "4096", "-o", str(log), str(GENERATOR), str(output)],
+            env={"KUBENS_ROOT": str(root), "PATH": os.environ["PATH"]},
+            stderr=subprocess.DEVNULL,
+        )
+        self.calls = re.findall(r"^\d+ +(\w+)\((.*)", log.read_text(errors="replace"), re.MULTILINE)
+        begin = max(place for place, (_, rest) in enumerate(self.calls) if "/start.py\"" in rest)
+        self.own = self.calls[begin + 1 :]
+
+    def paths(self) -> list[tuple[str, str, str]]:
+        """(call, path, the rest of the arguments) for each absolute path that was given to a call."""
+        found = []
+        for name, rest in self.own:
+            arguments = rest.partition(",")[0] if name == "readlink" else rest
+            if name not in ("read", "write"):
+                found += [(name, path, rest) for path in re.findall(r'"(/[^"]*)"', arguments)]
+        return found
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("files", [BASE, FULL, REFUSED], ids=["nothing configured", "namespaces", "findings"])
+def test_a_run_starts_nothing_and_touches_nothing_else(files: Mapping[str, Content], tmp_path: Path) -> None:
+    root, output = build(tmp_path / "root", files), tmp_path / "output"
+    trace = Trace(root, output)
+    names = [name for name, _ in trace.calls]
+    # The shell in front, and the interpreter.
+    assert names.count("execve") == 2
+    assert len([name for name in names if name in ("fork", "vfork", "clone", "clone3")]) == 1
+    own = {name for name, _ in trace.own}
+    assert not own & {"fork", "vfork", "clone", "clone3", "execve", "socket", "socketpair", "connect", "bind", "kill",
+                      "mount", "umount2", "setns", "unshare", "chdir", "chroot", "chmod", "chown"}  # fmt: skip
+    for name, path, rest in trace.paths():
+        inside = path.startswith(f"{output}/") and "/../" not in path
+        if "O_WRONLY" in rest or "O_RDWR" in rest or name in ("mkdir", "unlink", "rmdir", "link", "rename", "symlink"):
+            assert inside or path == "/dev/kmsg", (name, path)
+        elif path.startswith(f"{root}/"):
+            assert READ.match(path[len(str(root)) :]), (name, path)
+        elif not inside:
+            assert ELSEWHERE.match(path), (name, path)
+
+
+# Below the root: what is configured, units, what other generators make units from, programs, and whether we are off.
+READ = re.compile(
+    r"/(etc|usr/lib)/kubens(/[^/]*)?$"
+    r"|(/etc|/run|/usr/local/lib|/usr/lib|/?/lib)/systemd/(system|transient|system\.(control|attached))(/|$)"
+    r"|/run/kubens-generator(/|$)|/run/systemd/container$|/proc/(1/)?cmdline$|/dev(/null)?$"
+    r"|/etc/init\.d/[^/]*$|/(etc|run|usr/share)/containers/systemd/[^/]*$"
+    r"|/?(/usr|/usr/local)?/s?bin(/[^/]*)?$"
+    # On the way there, for links.
+    r"|/?/(etc|run|usr|lib|proc|usr/lib|usr/local|usr/local/lib|usr/share)$"
+    r"|/(etc|run|usr/local/lib|usr/lib|lib)/systemd$"
+    r"|/(etc/init\.d|(etc|run|usr/share)/containers(/systemd)?)$"
+)
+ELSEWHERE = re.compile(
+    # Our own code, __future__, the null device, the ancestors by which log.py knows PID 1's helper.
+    rf"{re.escape(str(GENERATOR.parent.parent))}(/|$)|/usr/lib/python3[.0-9]*(/|$)|/dev/null$|/proc/\d+/stat$"
+)
+
+
+def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    root = build(tmp_path / "root", REFUSED)
+    first, second = (generate(root, tmp_path / name) for name in ("first", "second"))
+    assert first.lines == second.lines
+    assert snapshot(first.output) == snapshot(second.output)
+    third = generate(root, tmp_path / "first")
+    assert snapshot(third.output) == snapshot(second.output)
+
+
+def test_two_at_once_into_two_directories(tmp_path: Path) -> None:
+    root = build(tmp_path / "root", FULL)
+    expected = snapshot(generate(root, tmp_path / "alone").output)
+    outputs = [tmp_path / str(number) for number in range(8)]
+    for output in outputs:
+        output.mkdir()
+    running = [
+        subprocess.Popen([str(GENERATOR), str(output)], env={"KUBENS_ROOT": str(root)}, stderr=subprocess.DEVNULL)
+        for output in outputs
+    ]
+    assert [process.wait(30) for process in running] == [0] * len(running)
+    assert all(snapshot(output) == expected for output in outputs)
+
+
+def test_three_arguments_as_systemd_gives_them(tmp_path: Path) -> None:
+    root = build(tmp_path / "root", FULL)
+    expected = snapshot(generate(root, tmp_path / "alone").output)
+    places = [tmp_path / name for name in ("normal", "early", "late")]
+    for place in places:
+        place.mkdir()
+    subprocess.run([str(GENERATOR), *map(str, places)], env={"KUBENS_ROOT": str(root)}, check=True)
+    assert [snapshot(place) for place in places] == [expected, {}, {}]
+
+
+@pytest.mark.parametrize("arguments", [(), ("a", "b"), ("a", "b", "c", "d")])
+def test_another_number_of_arguments_is_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = subprocess.run([str(GENERATOR), *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "kubens-generator: error: usage: kubens-generator NORMAL [EARLY LATE]\n"
+    assert snapshot(tmp_path) == {}
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_descriptors_change_nothing(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """And what is said does not end in a file that got the number of standard error."""
+    root = build(tmp_path / "root", REFUSED)
+    expected = generate(root, tmp_path / "alone")
+    script = f'exec "$@" {" ".join(f"{number}>&-" for number in closed)}'
+    done = generate(root, tmp_path / "output", prefix=("sh", "-c", script, "sh"))
+    assert done.status == expected.status == 1
+    assert snapshot(done.output) == snapshot(expected.output)
+
+
+# As systemd's generator_sandbox since 253: a mount namespace of their own in which all but the output is read-only.
+READ_ONLY = """
+set -eu
+output=$1; shift
+mount --make-rprivate /
+mount --bind "$output" "$output"
+for target in $(findmnt --noheadings --raw --output TARGET); do
+    [ "$target" = "$output" ] || mount -o remount,bind,ro "$target" 2>/dev/null || :
+done
+"""
+
+
+NO_KERNEL_LOG = """
+mount -n -t tmpfs none /mnt
+touch /mnt/null
+mount -n --bind /dev/null /mnt/null
+mount -n --move /mnt /dev
+"""
+
+
+def sandboxed(script: str, output: Path) -> tuple[str, ...]:
+    """A prefix that runs a command in that sandbox, after some more commands of a shell."""
+    output.mkdir(exist_ok=True)
+    return ("unshare", "--mount", "sh", "-c", f'{READ_ONLY}{script}\nexec "$@"', "sh", str(output))
+
+
+@pytest.mark.needs("root", "namespaces")
+@pytest.mark.parametrize(
+    "script",
+    ["! touch /usr/bin/written 2>/dev/null", "mount -t tmpfs -o ro none /proc", NO_KERNEL_LOG],
+    ids=["read-only", "no /proc", "no /dev/kmsg"],
+)
+def test_it_works_in_systemds_sandbox(script: str, tmp_path: Path) -> None:
+    root = build(tmp_path / "root", REFUSED)
+    expected = generate(root, tmp_path / "alone")
+    done = generate(root, tmp_path / "output", prefix=sandboxed(script, tmp_path / "output"))
+    assert (done.status, done.lines) == (1, expected.lines)
+    assert snapshot(done.output) == snapshot(expected.output)
+
+
+@pytest.mark.needs("root", "namespaces")
+@pytest.mark.parametrize("files", [BASE, FULL, REFUSED], ids=["nothing configured", "namespaces", "findings"])
+def test_an_output_that_cannot_be_written_is_no_crash(files: Mapping[str, Content], tmp_path: Path) -> None:
+    root = build(tmp_path / "root", files)
+    script = f'mount -o remount,bind,ro "{tmp_path / "output"}"'
+    done = generate(root, tmp_path / "output", prefix=sandboxed(script, tmp_path / "output"))
+    assert done.status == (0 if files is BASE else 1)
+    assert snapshot(done.output) == {}
+    written = [line for line in done.lines if "cannot write" in line]
+    assert len(written) == {len(BASE): 0, len(FULL): 3, len(REFUSED): 3}[len(files)]
+
+
+@pytest.mark.needs("root", "namespaces")
+@pytest.mark.parametrize("limit", ["nr_inodes", "size"])
+def test_a_full_disk_leaves_whole_namespaces(limit: str, tmp_path: Path) -> None:
+    """Wherever it is full, and whatever of it was there before."""
+    root = build(tmp_path / "root", FULL)
+    whole = generate(root, tmp_path / "alone").output
+    members = {"red": ("a.service", "t@.service", "t@9.service", "real.service"), "blue": ("c.service",)}
+    seen = set()
+    for number in range(2, 50, 3):
+        output, copy = tmp_path / f"output{number}", tmp_path / f"copy{number}"
+        option = f"{limit}={number}" if limit == "nr_inodes" else f"size={number * 4}k"
+        script = f'mount -t tmpfs -o {option} none "$output"; "$@"; status=$?; cp -a "$output" {copy}; exit $status'
+        output.mkdir()
+        prefix = ("unshare", "--mount", "sh", "-c", f'output=$1; shift; {script}', "sh", str(output))
+        done = generate(root, output, prefix=prefix)
+        assert "Traceback" not in done.stderr
+        for name, units in members.items():
+            expected = [acted_on(whole, unit) for unit in units]
+            made = [acted_on(copy, unit) for unit in units]
+            assert made in (expected, [None] * len(units)), (number, name)
+            seen.add(made == expected)
+            wanted = os.path.lexists(copy / f"multi-user.target.wants/{name}.service")
+            assert wanted == (copy / f"{name}.service").exists() == (made == expected), (number, name)
+    assert seen == {True, False}
