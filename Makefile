@@ -14,6 +14,8 @@ SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
 
 # Where `releases` puts the trees of other systemd releases, and `check` looks for them.
 TREES = build/trees
+COUNT = 100000
+SEED =
 # Options for pytest, as in `make check ARGS='-k nsenter -x'`.
 ARGS =
 
@@ -24,10 +26,10 @@ PACKAGES = gcc git iproute2 libsystemd-dev nftables pkg-config procps python3-de
 	systemd-container util-linux
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages check lint releases
+.PHONY: help install uninstall setup packages check check-faults fuzz lint releases
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 # The generator comes last and at once: a reload that found half of it would run it.
 install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
@@ -66,6 +68,12 @@ packages:
 
 check: setup ## run all tests
 	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+
+check-faults: setup ## let every system call of a run fail once with each error, or be the last one (some minutes)
+	KUBENS_FAULTS=all .venv/bin/python -m pytest tests/test_failing_calls.py $(ARGS)
+
+fuzz: setup ## random changes to configuration and units: COUNT inputs from SEED
+	.venv/bin/python tests/fuzz_configuration.py $(COUNT) $(SEED)
 
 lint: setup ## run the linters alone
 	.venv/bin/python -m pytest tests/test_lint.py $(ARGS)

@@ -5,7 +5,6 @@ together with them (generator/bundle.py): those that every run needs, and those 
 configured. Where that was not done, or for another interpreter, the modules are imported as usual.
 """
 
-import gc
 import marshal
 import sys
 from _frozen_importlib import ModuleSpec
@@ -46,8 +45,6 @@ def run(modules):
         exec(body, module.__dict__)
 
 
-# Nothing here lives long enough to be collected.
-gc.disable()
 sys.path.insert(0, sys.argv.pop(1))
 if FIRST:
     run(FIRST)

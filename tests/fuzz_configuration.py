@@ -32,7 +32,7 @@ SEEDS: dict[str, str] = {
     "/etc/kubens/40-more.conf": "[MountNamespace]\nName=more\nWrap=d e@1\nEnv=f\nAllowSandboxLoss=yes\n"
     "WrapCommands=ExecStartPre ExecStart ExecReload\n",
     "/etc/systemd/system/d.service": "[Service]\nType=oneshot\nExecStartPre=-+/bin/true ; !!/bin/false\n"
-    "ExecStart=@/bin/sh name -c 'echo \"$A\" %%' \\\n  more\nExecStart=:/bin/printf \"%%s\\x41\" b\\ c\n"
+    'ExecStart=@/bin/sh name -c \'echo "$A" %%\' \\\n  more\nExecStart=:/bin/printf "%%s\\x41" b\\ c\n'
     "ProtectSystem=full\n",
     "/etc/systemd/system/e@.service": "[Service]\nExecStart=/opt/%p/%i --x=${A}\nWorkingDirectory=-/x\nPrivateTmp=no\n",
     "/etc/systemd/system/e@1.service.d/x.conf": "[Service]\nWorkingDirectory=/var/%i\nSyslogIdentifier=x%%y\n",

@@ -202,7 +202,7 @@ CASES: dict[str, Case] = {
     "namespace named like a unit": (
         {CONF: "[MountNamespace]\nName=other\nWrap=bad\n"},
         [
-            f"error: {CONF}:1: other.service: other.service exists already (/etc/systemd/system/other.service): "
+            f"error: {CONF}:1: other.service: exists already (/etc/systemd/system/other.service): "
             "remove it, or choose another Name="
         ],
     ),
@@ -377,4 +377,3 @@ def test_what_is_in_the_place_of_configuration_is_said(place: str, tmp_path: Pat
     assert len(done.lines) == 1
     assert (CONF if place == "directory" else "/etc/kubens") in done.lines[0]
     assert (done.output / "good.service.d").is_dir()
-

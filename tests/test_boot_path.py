@@ -25,14 +25,16 @@ EVERYTHING = ["kubens", "kubens.boot", "kubens.command", "kubens.config", "kuben
               "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
               "kubens.write"]  # fmt: skip
 
-# Runs start.py as if it were the main program, and lists what was imported at its end.
+# Runs start.pyc as if it were the main program, and lists what was imported at its end.
 LIST_MODULES = """
 import posix, sys
 leave = posix._exit
 posix._exit = lambda status: (print(*sys.modules, flush=True), leave(status))
 del sys.argv[0]
 if sys.argv:
-    exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"), {"__name__": "__main__"})
+    import marshal
+    with open(sys.argv[0], "rb") as program:
+        exec(marshal.loads(program.read()[16:]), {"__name__": "__main__"})
 posix._exit(0)
 """
 
@@ -86,7 +88,7 @@ class Trace:
             stderr=subprocess.DEVNULL,
         )
         self.calls = re.findall(r"^\d+ +(\w+)\((.*)", log.read_text(errors="replace"), re.MULTILINE)
-        begin = max(place for place, (_, rest) in enumerate(self.calls) if "/start.py\"" in rest)
+        begin = max(place for place, (_, rest) in enumerate(self.calls) if '/start.py"' in rest)
         self.own = self.calls[begin + 1 :]
 
     def paths(self) -> list[tuple[str, str, str]]:
@@ -256,7 +258,7 @@ def test_a_full_disk_leaves_whole_namespaces(limit: str, tmp_path: Path) -> None
         option = f"{limit}={number}" if limit == "nr_inodes" else f"size={number * 4}k"
         script = f'mount -t tmpfs -o {option} none "$output"; "$@"; status=$?; cp -a "$output" {copy}; exit $status'
         output.mkdir()
-        prefix = ("unshare", "--mount", "sh", "-c", f'output=$1; shift; {script}', "sh", str(output))
+        prefix = ("unshare", "--mount", "sh", "-c", f"output=$1; shift; {script}", "sh", str(output))
         done = generate(root, output, prefix=prefix)
         assert "Traceback" not in done.stderr
         for name, units in members.items():

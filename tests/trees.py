@@ -1,8 +1,8 @@
 """Trees of files for the generator to read, and what a run over one gives: no machine, no boot.
 
-    build(tmp_path / "root", {**BASE, "/etc/kubens/a.conf": "[MountNamespace]\\nWrap=a\\n", "/etc/b": link("a")})
-    run = generate(tmp_path / "root", tmp_path / "output")
-    assert (run.status, run.lines) == (0, [])
+build(tmp_path / "root", {**BASE, "/etc/kubens/a.conf": "[MountNamespace]\\nWrap=a\\n", "/etc/b": link("a")})
+run = generate(tmp_path / "root", tmp_path / "output")
+assert (run.status, run.lines) == (0, [])
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def install(directory: Path) -> list[str]:
     variables = [f"{name}={value}" for name, value in places.items()]
     subprocess.run(["make", "--silent", f"--directory={CHECKOUT}", "install", *variables], check=True)
     library = directory / "lib"
-    return ["/usr/bin/python3", "-I", "-S", "-B", str(library / "start.py"), str(library)]
+    return ["/usr/bin/python3", "-I", "-S", "-B", str(library / "start.pyc"), str(library)]
 
 
 def acted_on(output: Path, unit: str) -> bytes | None:

@@ -51,8 +51,7 @@ class Root:
         """What is in a directory, in no order; nothing where there is none. Raises Unreadable."""
         try:
             if not self.path:
-                # To ask first is cheaper than an exception: most of the places where something may be do not exist.
-                return list(posix.scandir(path)) if posix.access(path, posix.F_OK) else []
+                return list(posix.scandir(path))
             descriptor = self._open(path, posix.O_RDONLY | posix.O_DIRECTORY)
         except OSError as error:
             if error.errno in _MISSING:

@@ -160,7 +160,8 @@ class Units:
             try:
                 entries = self._root.entries(directory)
             except (OSError, Unreadable) as error:
-                self.unreadable = (directory, str(error))
+                if self._root.link(directory) is None:  # a link in a circle is no directory
+                    self.unreadable = (directory, str(error))
                 continue
             if entries:
                 present = {entry.name for entry in entries}

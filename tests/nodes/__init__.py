@@ -31,9 +31,7 @@ def install(node: Machine, *services: str, enable: bool = True) -> None:
             if not path.is_dir():
                 node.install(path, f"/{path.relative_to(directory)}")
         if enable:
-            units = [
-                path.name for path in directory.rglob("system/*") if path.suffix in (".service", ".socket")
-            ]
+            units = [path.name for path in directory.rglob("system/*") if path.suffix in (".service", ".socket")]
             subprocess.run(["systemctl", "--quiet", f"--root={node.tree}", "enable", *units], check=True)
 
 

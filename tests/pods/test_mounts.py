@@ -68,9 +68,7 @@ def test_an_implicit_volume_is_empty_and_nothing_else_changes(capsys: pytest.Cap
         ([], [("data", "/a\n")], "$.app.mountPoints[0].path"),
     ],
 )
-def test_what_generate_mounts_refuses(
-    mounts: list[tuple[str, str]], points: list[tuple[str, str]], path: str
-) -> None:
+def test_what_generate_mounts_refuses(mounts: list[tuple[str, str]], points: list[tuple[str, str]], path: str) -> None:
     app = runtime_app("a", [pods.Mount(*mount) for mount in mounts], mountPoints=[point(*p) for p in points])
     with pytest.raises(pods.ManifestError) as caught:
         pods.generate_mounts(app, VOLUMES)

@@ -336,9 +336,7 @@ def test_a_file_that_is_a_link_is_replaced_not_followed(pod: pods.Pod, tmp_path:
         ("other", "/etc", "/data/x", "/data/x"),
     ],
 )
-def test_links_inside_the_app_are_followed(
-    tmp_path: Path, link: str, target: str, path: str, resolved: str
-) -> None:
+def test_links_inside_the_app_are_followed(tmp_path: Path, link: str, target: str, path: str, resolved: str) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / link).symlink_to(target)
     assert beneath(str(tmp_path), path) == resolved
@@ -346,9 +344,7 @@ def test_links_inside_the_app_are_followed(
 
 @pytest.mark.parametrize("target", ["/etc", "../etc", "a/../../..", "data", "//"])
 @pytest.mark.parametrize("flavor", ["nspawn", "kvm"])
-def test_links_out_of_the_app_are_refused(
-    make_pod: MakePod, tmp_path: Path, target: str, flavor: str
-) -> None:
+def test_links_out_of_the_app_are_refused(make_pod: MakePod, tmp_path: Path, target: str, flavor: str) -> None:
     rootfs = tmp_path / "stage1/rootfs/opt/stage2/a/rootfs"
     rootfs.mkdir(parents=True)
     (rootfs / "data").symlink_to(target)
@@ -384,9 +380,7 @@ def test_targets_that_overlap_through_a_link_are_refused(make_pod: MakePod, tmp_
 # Arguments
 
 
-def test_arguments_of_a_relative_root(
-    make_pod: MakePod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_arguments_of_a_relative_root(make_pod: MakePod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = {"uid": os.geteuid(), "gid": os.getegid(), "mode": "1777"}
     points = [pods.MountPoint("v", "a:b\\c/"), pods.MountPoint("h", "/h")]
     retain = [pods.Isolator(RETAIN_SET, pods.CapabilitySet([name])) for name in ("CAP_A", "CAP_B")]
@@ -419,9 +413,7 @@ def test_the_directory_of_shared_volumes_is_always_there(make_pod: MakePod, tmp_
         (pods.Volume("../v", "empty"), "no name of a volume"),
     ],
 )
-def test_volumes_that_are_refused(
-    make_pod: MakePod, tmp_path: Path, volume: pods.Volume, reason: str
-) -> None:
+def test_volumes_that_are_refused(make_pod: MakePod, tmp_path: Path, volume: pods.Volume, reason: str) -> None:
     app = runtime_app("a", [pods.Mount(volume.name, "/d")])
     with pytest.raises(pods.PodError, match=reason):
         pods.pod_to_nspawn_args(make_pod([volume], a=app))

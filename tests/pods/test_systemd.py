@@ -82,7 +82,7 @@ def test_verify_would_see_a_fault_in_what_is_only_required(pod: pods.Pod, tmp_pa
 
 
 def test_odd_but_legal_texts_load(make_pod: MakePod, tmp_path: Path) -> None:
-    path = '/a b%h/"c\\d:e\'é$x'
+    path = "/a b%h/\"c\\d:e'é$x"
     app = runtime_app(
         "indexer",
         exec=["/usr/bin/we%h ird$x", "%z", "$$", ";", "", "a\nb", "\\"],
