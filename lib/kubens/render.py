@@ -62,7 +62,8 @@ def mount_namespace_service(
     """
     tool = tools or Tools()
     directory, pin, environment = f"/run/{name}", f"/run/{name}/mnt", f"/run/{name}/env"
-    units = " ".join(members)
+    # systemctl(1) takes no template, but a pattern for those of its instances that are there.
+    units = [unit.replace("@.service", "@*.service") for unit in members]
     settings = [
         ("Type", "oneshot"),
         ("RemainAfterExit", "yes"),
@@ -79,7 +80,7 @@ def mount_namespace_service(
     if when_missing == "host" and units:
         # Members that run on the host, because there was no namespace when they started, come in with the others.
         restart = 'test -e "$0" || exec systemctl --no-block try-restart "$@"'
-        settings.append(("ExecStartPost", "-" + _shell(tool, restart, environment, *units.split())))
+        settings.append(("ExecStartPost", "-" + _shell(tool, restart, environment, *units)))
     settings.append(("ExecStartPost", _shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)))
     if record:
         settings.append(("ExecStartPost", _record(name, tool)))
@@ -87,8 +88,11 @@ def mount_namespace_service(
     if units:
         message = (
             f"{name}.service failed, and its members may be stopped. Once it is mended: "
-            f"systemctl start {name}.service {units}"
+            f"systemctl start {' '.join([name + '.service', *(unit for unit in units if '@*' not in unit)])}"
         )
+        templates = [unit for unit in units if "@*" in unit]
+        if templates:
+            message += f", and what ran of {' '.join(templates)}"
         settings.append(("ExecStopPost", _shell(tool, '[ "$SERVICE_RESULT" = success ] || echo "$0"', message)))
     settings += [
         ("ExecStopPost", _shell(tool, CLEAR, pin, directory, environment)),

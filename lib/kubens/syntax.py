@@ -37,8 +37,11 @@ class Parsed:
         self.broken: tuple[int, str] | None = None
 
 
-def parse(text: str) -> Parsed:
-    """Read a whole file (decoded with surrogateescape). Never raises; a line number is that of a line's start."""
+def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
+    """Read a whole file (decoded with surrogateescape). Never raises; a line number is that of a line's start.
+
+    wanted: the keys of which assignments are kept; None for all.
+    """
     parsed = Parsed()
     assignments: list[tuple[str, str, int]] | None = None
     ascii_only = text.isascii()
@@ -60,7 +63,9 @@ def parse(text: str) -> Parsed:
         else:
             key, equals, value = line.partition("=")
             if equals and key:
-                assignments.append((key.rstrip(BLANKS), value.lstrip(BLANKS), number))
+                key = key.rstrip(BLANKS)
+                if wanted is None or key in wanted:
+                    assignments.append((key, value.lstrip(BLANKS), number))
             else:
                 parsed.problems.append((number, "no KEY=VALUE, line ignored"))
     return parsed

@@ -317,10 +317,9 @@ class Units:
                 return True
             if text is None:
                 return False
-            parsed = syntax.parse(text)
+            parsed = syntax.parse(text, self._wanted)
             if not fragment:
                 self._parsed[path] = parsed
-        wanted = self._wanted
         for section in parsed.sections:
             if section.name == "Service":
                 into = unit.service
@@ -329,8 +328,6 @@ class Units:
             else:
                 continue
             for key, value, line in section.assignments:
-                if key not in wanted:
-                    continue
                 setting = Setting(value, path, line)
                 reason = _take(key, setting)
                 if reason == IGNORED:
