@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 from kubens import escape, execs, names, render, sandbox, wrap
 from kubens.config import LIVE, MountNamespace
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
@@ -18,14 +20,16 @@ class Tree:
     """All that one namespace puts into the output directory: either the whole of it comes out, or nothing.
 
     files: text by path; units lie at the top, drop-ins in UNIT.d/. early: text by name of units that must come before
-    those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives.
+    those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives. digest: tells
+    one tree from another.
     """
 
-    __slots__ = ("early", "files", "links", "name", "record")
+    __slots__ = ("digest", "early", "files", "links", "name", "record")
 
     def __init__(self, name: str, record: str) -> None:
         self.name = name
         self.record = record
+        self.digest = ""
         self.files: dict[str, str] = {}
         self.early: dict[str, str] = {}
         self.links: dict[str, str] = {}
@@ -88,6 +92,11 @@ def _merged(configured: MountNamespace | None, live: MountNamespace) -> MountNam
     return merged
 
 
+def _digest(tree: Tree) -> str:
+    texts = (text for files in (tree.files, tree.early) for pair in files.items() for text in pair)
+    return f"{zlib.crc32(chr(10).join((tree.record, *texts)).encode('utf-8', 'surrogateescape')):08x}"
+
+
 class _Builder:
     """Makes the tree of one namespace, or finds out why there can be none."""
 
@@ -130,8 +139,9 @@ class _Builder:
         into[namespace.unit] = render.mount_namespace_service(
             namespace.name, self._members, namespace.when_missing, origin, tools, record=True
         )
-        tree.files[namespace.record_unit] = render.record_service(namespace.name, tools)
         tree.files.update(self._dropins)
+        tree.digest = _digest(tree)
+        tree.files[namespace.record_unit] = render.record_service(namespace.name, tree.digest, tools)
         tree.links[f"multi-user.target.wants/{namespace.unit}"] = f"../{namespace.unit}"
         return tree
 

@@ -173,10 +173,11 @@ def _record(name: str, tool: Tools) -> str:
     return _shell(tool, keep, f"{GENERATED}/{name}", LIVE, name)
 
 
-def record_service(name: str, tools: Tools | None = None) -> str:
+def record_service(name: str, digest: str, tools: Tools | None = None) -> str:
     """NAME-record.service: keeps what the namespace is made of, for a reload that cannot make it again.
 
-    NAME.service does so when it starts; this runs before every start of a member, for what changed since.
+    NAME.service does so when it starts; every start of a member asks for this, which has to do something where a
+    reload brought anything else since. digest: the name of an empty file that tells what is kept.
     """
     tool = tools or Tools()
     unit = [
@@ -185,6 +186,7 @@ def record_service(name: str, tools: Tools | None = None) -> str:
         ("After", f"{name}.service"),
         # Only NAME.service says that it lives.
         ("ConditionPathExists", f"{LIVE}/{name}"),
+        ("ConditionPathExists", f"!{LIVE}/{name}/{digest}"),
         ("StartLimitIntervalSec", "0"),
     ]
     return text("", (("Unit", unit), ("Service", [("Type", "oneshot"), ("ExecStart", _record(name, tool))])))

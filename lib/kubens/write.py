@@ -5,7 +5,8 @@ aside, the drop-ins are links that lead nowhere yet (systemd ignores such), and 
 content. Whoever is killed before leaves nothing that systemd would act on.
 
     OUTPUT/.kubens/NAME/units/kubelet.service.d/zz-kubens.conf    the text, in the shape of the output
-    OUTPUT/.kubens/NAME/namespace.conf                            what NAME-record.service keeps as well
+    OUTPUT/.kubens/NAME/namespace.conf                            the configuration, to be kept with it
+    OUTPUT/.kubens/NAME/DIGEST                                    empty, tells this from what is kept already
     OUTPUT/kubelet.service.d/zz-kubens.conf                       → ../.kubens/NAME/units/kubelet.service.d/...
     OUTPUT/NAME.service                                           does nothing unless something wants it
     OUTPUT/multi-user.target.wants/NAME.service                   comes last
@@ -58,6 +59,7 @@ def _write_tree(tree: Tree, output: str, early: str) -> None:
     _make_directory(staging)
     _make_directory(f"{staging}/units")
     _make_file(f"{staging}/namespace.conf", tree.record)
+    _make_file(f"{staging}/{tree.digest}", "")
     for path, target in tree.links.items():
         _make_directory(f"{staging}/units/{path[: path.rindex('/')]}")
         _make_link(target, f"{staging}/units/{path}")
