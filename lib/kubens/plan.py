@@ -20,8 +20,8 @@ class Tree:
     """All that one namespace puts into the output directory: either the whole of it comes out, or nothing.
 
     files: text by path; units lie at the top, drop-ins in UNIT.d/. early: text by name of units that must come before
-    those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives. digest: tells
-    one tree from another.
+    those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives.
+    digest: tells one tree from another.
     """
 
     __slots__ = ("digest", "early", "files", "links", "name", "record")
