@@ -60,15 +60,22 @@ def with_instance(template: str, instance: str) -> str:
 
 
 def dropin_names(name: str) -> list[str]:
-    """The names whose NAME.d/ directories hold drop-ins for a unit, most specific first.
+    """The names whose NAME.d/ directories hold drop-ins for a unit, most specific first; as of those without an
+    instance's name for a template, what all of its instances have.
 
-    foo-bar@x.service → itself, foo-bar@.service, foo-@.service, foo-@x.service, foo-@.service: the order in which
+    foo-bar@x.service → itself, foo-bar@.service, foo-.service, foo-@x.service, foo-@.service: the order in which
     src/shared/dropin.c (unit_file_find_dirs) visits them, duplicates left in as it leaves them.
     """
+    if kind(name) == TEMPLATE:
+        return [found for found in _dropin_names(with_instance(name, "x")) if not instance_of(found)]
+    return _dropin_names(name)
+
+
+def _dropin_names(name: str) -> list[str]:
     found = [name]
     instance = instance_of(name)
     if instance:
-        found += dropin_names(template_of(name))
+        found += _dropin_names(template_of(name))
     dot = name.rindex(".")
     at = name.find("@")
     prefix = name[: at if at >= 0 else dot]
@@ -76,6 +83,6 @@ def dropin_names(name: str) -> list[str]:
     stem = prefix[:-1] if prefix.endswith("-") else prefix
     dash = stem.rfind("-")
     if dash > 0:
-        middle = "@" + instance if at >= 0 else ""
-        found += dropin_names(stem[: dash + 1] + middle + name[dot:])
+        # By the template, on the way, with no instance at all: foo-.service.
+        found += _dropin_names(stem[: dash + 1] + ("@" + instance if instance else "") + name[dot:])
     return found

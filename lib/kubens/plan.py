@@ -189,11 +189,13 @@ class _Builder:
         # An instance with files of its own does not follow its template.
         units = [unit, *(one for one in instances if one is not None and one.name not in self._namespace.members)]
         added = True
+        inherited = wrap.dropin_name(unit) if unit is not None and len(units) > 1 else ""
         for one in units:
-            added &= one is None or self._add_unit(one, member)
+            added &= one is None or self._add_unit(one, member, inherited)
         return added
 
-    def _add_unit(self, unit: Unit, member: Member) -> bool:
+    def _add_unit(self, unit: Unit, member: Member, inherited: str) -> bool:
+        """Add the drop-in for one unit. inherited: the name of the one that an instance has from its template."""
         other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
         if other is not None and other.name != self._namespace.name:
             reason = f"is a member of namespace {other.name} already: a service can be in one only"
@@ -204,9 +206,9 @@ class _Builder:
             file, line, reason = by_systemd
             reason = f"systemd itself does not load it, not wrapped: {reason}"
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))
-            if names.kind(unit.name) == names.INSTANCE:
+            if inherited and not any(path.endswith("/" + inherited) for path in unit.dropins):
                 # Its template's drop-in must not make it loadable.
-                self._dropins.setdefault(f"{unit.name}.d/{wrap.DROPIN}", render.text("", ()))
+                self._dropins.setdefault(f"{unit.name}.d/{inherited}", render.text("", ()))
             return True
         refusals = wrap.refusals(unit, member.mode, self._namespace, self._inventory)
         name = wrap.dropin_name(unit)

@@ -144,8 +144,9 @@ while mountpoint -q /run/netns; do
 mount --make-private /run/netns; umount --lazy /run/netns; done;
 cd /run/netns; mkdir -p "$0/netns"; mount --bind --make-private /run/netns "$0/netns";
 for n in *; do if mountpoint -q "$n"; then mount --bind "$n" "$0/netns/$n"; fi; done;
-mount -n --move "$0/netns" /run/netns; mount --make-shared /run/netns; rmdir "$0/netns";
-for n in *; do umount --no-canonicalize --lazy "/proc/self/cwd/$n" 2>/dev/null || :; done
+mount -n --move "$0/netns" /run/netns; rmdir "$0/netns";
+for n in *; do umount --no-canonicalize --lazy "/proc/self/cwd/$n" 2>/dev/null || :; done;
+mount --make-shared /run/netns
 """
 
 MAKE_NAMESPACE = """\

@@ -48,14 +48,17 @@ def _enabled(settings: list[Setting]) -> Setting | None:
     return None
 
 
-def _not(*harmless: str) -> Callable[[list[Setting]], Setting | None]:
-    """The last assignment, unless it is empty, off or one of the harmless words."""
+def _text(settings: list[Setting]) -> Setting | None:
+    """A path or a name: the last assignment, unless it is empty."""
+    return settings[-1] if settings[-1].value else None
+
+
+def _other_than(harmless: str, *others: str) -> Callable[[list[Setting]], Setting | None]:
+    """A word out of a few: the last assignment that is one of them, unless it is the harmless one."""
 
     def applies(settings: list[Setting]) -> Setting | None:
-        last = settings[-1]
-        if not last.value or last.value in harmless or boolean(last.value) is False:
-            return None
-        return last
+        words = [setting for setting in settings if setting.value == harmless or setting.value in others]
+        return words[-1] if words and words[-1].value != harmless else None
 
     return applies
 
@@ -66,6 +69,27 @@ def _listed(settings: list[Setting]) -> Setting | None:
     for setting in settings:
         found = setting if setting.value else None
     return found
+
+
+def _holds(*endings: str) -> Callable[[list[Setting]], Setting | None]:
+    """A list in which, after resets, a word has one of the endings."""
+
+    def applies(settings: list[Setting]) -> Setting | None:
+        found = None
+        for setting in settings:
+            if not setting.value:
+                found = None
+            elif any(word.endswith(endings) for word in setting.value.split()):
+                found = setting
+        return found
+
+    return applies
+
+
+def _propagation(settings: list[Setting]) -> Setting | None:
+    """MountFlags=: shared is what services have anyway."""
+    last = settings[-1]
+    return last if last.value not in ("", "shared") else None
 
 
 def _user(settings: list[Setting]) -> Setting | None:
@@ -151,19 +175,27 @@ RULES: tuple[Rule, ...] = (
     ("CapabilityBoundingSet", 0, _capabilities, BARS, "CAP_SYS_ADMIN CAP_SYS_CHROOT"),
     ("RestrictNamespaces", 0, _namespaces, BARS, _off),
     ("SystemCallFilter", 0, _system_calls, BARS, "setns"),
-    ("RootDirectory", 0, _not(), LOSES, None),
-    ("RootImage", 0, _not(), LOSES, None),
+    ("SecureBits", 0, _holds("noroot", "noroot-locked"), BARS, ""),
+    ("UserNamespacePath", 262, _text, BARS, ""),
+    ("DelegateNamespaces", 258, _enabled, BARS, _off),
+    ("RootDirectory", 0, _text, LOSES, None),
+    ("RootImage", 0, _text, LOSES, None),
+    ("RootMStack", 262, _text, LOSES, None),
+    ("RuntimeDirectory", 257, _holds(":ro"), LOSES, None),
+    ("StateDirectory", 257, _holds(":ro"), LOSES, None),
+    ("CacheDirectory", 257, _holds(":ro"), LOSES, None),
+    ("LogsDirectory", 257, _holds(":ro"), LOSES, None),
     ("PrivateTmp", 0, _enabled, LOSES, _off),
     ("PrivateDevices", 0, _enabled, LOSES, _off),
     ("PrivateMounts", 0, _enabled, LOSES, _off),
     ("PrivateIPC", 248, _enabled, LOSES, _off),
-    ("IPCNamespacePath", 248, _not(), LOSES, ""),
+    ("IPCNamespacePath", 248, _text, LOSES, ""),
     ("PrivatePIDs", 257, _enabled, LOSES, _off),
     ("PrivateBPF", 258, _enabled, LOSES, _off),
-    ("ProtectSystem", 0, _not(), LOSES, _off),
-    ("ProtectHome", 0, _not(), LOSES, _off),
-    ("ProtectProc", 247, _not("default"), LOSES, "default"),
-    ("ProcSubset", 247, _not("all"), LOSES, "all"),
+    ("ProtectSystem", 0, _enabled, LOSES, _off),
+    ("ProtectHome", 0, _enabled, LOSES, _off),
+    ("ProtectProc", 247, _other_than("default", "noaccess", "invisible", "ptraceable"), LOSES, "default"),
+    ("ProcSubset", 247, _other_than("all", "pid"), LOSES, "all"),
     ("ProtectKernelTunables", 0, _enabled, LOSES, _off),
     ("ProtectKernelModules", 0, _enabled, LOSES, _off),
     ("ProtectKernelLogs", 0, _enabled, LOSES, _off),
@@ -174,21 +206,21 @@ RULES: tuple[Rule, ...] = (
     ("ReadWriteDirectories", 0, _listed, LOSES, ""),
     ("ReadOnlyDirectories", 0, _listed, LOSES, ""),
     ("InaccessibleDirectories", 0, _listed, LOSES, ""),
-    ("ExecPaths", 247, _listed, LOSES, ""),
-    ("NoExecPaths", 247, _listed, LOSES, ""),
+    ("ExecPaths", 248, _listed, LOSES, ""),
+    ("NoExecPaths", 248, _listed, LOSES, ""),
     ("BindPaths", 0, _listed, LOSES, ""),
     ("BindReadOnlyPaths", 0, _listed, LOSES, ""),
     ("TemporaryFileSystem", 0, _listed, LOSES, ""),
     ("MountImages", 247, _listed, LOSES, ""),
     ("ExtensionImages", 248, _listed, LOSES, ""),
     ("ExtensionDirectories", 251, _listed, LOSES, ""),
-    ("MountFlags", 0, _not("shared"), LOSES, ""),
+    ("MountFlags", 0, _propagation, LOSES, ""),
     ("MountAPIVFS", 0, _enabled, LOSES, _off),
     ("BindLogSockets", 257, _enabled, LOSES, _off),
-    ("LogNamespace", 0, _not(), LOSES, ""),
-    ("SELinuxContext", 0, _not(), DOMAIN, None),
-    ("AppArmorProfile", 0, _not(), DOMAIN, None),
-    ("SmackProcessLabel", 0, _not(), DOMAIN, None),
+    ("LogNamespace", 0, _text, LOSES, ""),
+    ("SELinuxContext", 0, _text, DOMAIN, None),
+    ("AppArmorProfile", 0, _text, DOMAIN, None),
+    ("SmackProcessLabel", 0, _text, DOMAIN, None),
 )
 # Give a mount namespace only since 257, and only where PrivateMounts= says nothing: the drop-in then says no.
 NETWORK = ("NetworkNamespacePath", "PrivateNetwork")
