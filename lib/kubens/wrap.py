@@ -72,7 +72,7 @@ def _bad_commands(unit: Unit, key: str, namespace: MountNamespace, inventory: In
 
 
 def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:
-    if command.program.endswith("/nsenter") and namespace.pin in command.arguments:
+    if command.program.rpartition("/")[2] == "nsenter" and namespace.pin in command.arguments:
         return "enters by itself already: list it in Env=, or take nsenter out of it"
     if "|" in command.marks:
         return "the prefix | runs the line through a shell, which cannot be told from here: write the shell itself"
