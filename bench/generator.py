@@ -1,7 +1,7 @@
 """What the generator costs: run by bench.py in a mount namespace of its own, with an empty directory as argument.
 
-Installed by `make install`, with the machine's own units and the real paths: KUBENS_ROOT= would cost extra, which no boot
-pays. /etc is a copy therefore, and /run empty. Writes JSON: a list of results.
+Installed by `make install`, with the machine's own units and the real paths: KUBENS_ROOT= would cost extra, which no
+boot pays. /etc is a copy therefore, and /run empty. Writes JSON: a list of results.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-Command = Sequence[str]
+Command = tuple[str, ...]
 
 
 def seconds(command: Command) -> float:
