@@ -1,7 +1,7 @@
-"""What the generator costs: run by bench.py in a mount namespace of its own, with an empty directory as argument.
+"""What the generator costs: run by bench.py in a mount namespace of its own. Writes JSON.
 
 Installed by `make install`, with the machine's own units and the real paths: KUBENS_ROOT= would cost extra, which no
-boot pays. /etc is a copy therefore, and /run empty. Writes JSON: a list of results.
+boot pays. /etc is a copy therefore, and /run empty. Arguments: an empty directory, and which part of all runs to make.
 """
 
 from __future__ import annotations
@@ -25,25 +25,28 @@ CONFIGURATION = Path("/etc/kubens/services.conf")
 
 
 def main() -> None:
-    scratch = Path(sys.argv[1])
+    scratch, scale = Path(sys.argv[1]), float(sys.argv[2])
     generator = prepare(scratch)
-    cases: list[tuple[str, str, int, Callable[[], None]]] = [
-        ("nothing", "no configuration", 200, CONFIGURATION.unlink),
-        ("shipped", "the configuration as shipped", 200, reinstall(scratch)),
-        ("node", "2 Wrap, 1 Env", 200, declare_node),
-        ("10", "10 Wrap", 100, lambda: declare_many(10)),
-        ("100", "100 Wrap", 50, lambda: declare_many(100)),
-        ("1000", "1000 Wrap", 20, lambda: declare_many(1000)),
+    cases: list[tuple[str, int, int, Callable[[], None]]] = [
+        ("no configuration", 0, 300, CONFIGURATION.unlink),
+        ("the configuration as shipped", 0, 300, declare_as_shipped()),
+        ("2 Wrap, 1 Env", 3, 300, declare_node),
+        ("10 Wrap, each with two drop-ins", 10, 200, lambda: declare_many(10)),
+        ("100 Wrap", 100, 100, lambda: declare_many(100)),
+        ("1000 Wrap", 1000, 30, lambda: declare_many(1000)),
     ]
     results = []
     pristine = scratch / "pristine"
     shutil.copytree(UNITS, pristine, symlinks=True)
     bare = {"instructions": measure.instructions(BARE), "memory": measure.peak_memory(BARE)}
-    for name, title, rounds, arrange in cases:
+    for title, services, rounds, arrange in cases:
+        if scale < 1 and services > 100:
+            continue
         shutil.rmtree(UNITS)
         shutil.copytree(pristine, UNITS, symlinks=True)
         arrange()
-        results.append({"name": name, "title": title, **cost(generator, scratch, rounds, bare)})
+        row = {"title": title, "services": services, **cost(generator, scratch, round(rounds * scale), bare)}
+        results.append(row)
     json.dump(results, sys.stdout)
 
 
@@ -63,7 +66,7 @@ def mount(*arguments: str | Path) -> None:
     subprocess.run(["mount", *arguments], check=True)
 
 
-def reinstall(scratch: Path) -> Callable[[], None]:
+def declare_as_shipped() -> Callable[[], None]:
     shipped = CONFIGURATION.read_text()
     return lambda: declare(shipped)
 

@@ -11,8 +11,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nodes
 import pytest
+
+import nodes
 from kubens_machine import is_inside
 from machine import CHECKOUT, Machine
 
