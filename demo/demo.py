@@ -91,7 +91,8 @@ def main() -> int:
     screen = Screen()
     screen.rule("kubens")
     screen.line("Services that mount a lot, in a mount namespace that PID 1 does not see.")
-    screen.line(screen.style("containerd, kubelet and monitor are stand-ins; containerd's mounts 200 tmpfs.", "dim"))
+    about = f"containerd, kubelet and monitor are stand-ins; containerd's mounts {MOUNTS} tmpfs."
+    screen.line(screen.style(about, "dim"))
     screen.line()
     try:
         with Machine() as node:
