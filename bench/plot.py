@@ -57,7 +57,7 @@ def growth(rows: Rows, left: float, right: float) -> list[str]:
     for (cx, cy), row in zip(points, rows):
         parts.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="4" fill="{COST}"/>')
         parts.append(text(cx - 7, cy - 9, f"{row['ratio']:.2f}", "end", COST))
-    parts.append(text(right, TOP - 14, "grey: not to be exceeded", "end", TARGET))
+    parts.append(text(right, BOTTOM - 8, "grey: not to be exceeded", "end", TARGET))
     return parts
 
 
