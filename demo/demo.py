@@ -33,8 +33,7 @@ After=containerd.service
 
 [Service]
 Type=notify
-NotifyAccess=all
-ExecStart=/usr/bin/kubensenter -q -- /usr/bin/monitor
+ExecStart=/bin/sh -c 'exec $${KUBENSMNT:+nsenter --mount=$$KUBENSMNT} /usr/bin/monitor'
 
 [Install]
 WantedBy=multi-user.target
@@ -135,8 +134,8 @@ def show(screen: Screen, node: Machine) -> int:
     draw_configuration(screen, node)
     screen.rule("Next")
     draw_next(screen)
-    together = sorted(map(len, after.groups())) == [2, len(SERVICES)]
-    if not together or not come_in or get_out:
+    inside = {namespace for name, (_, namespace) in after.namespaces.items() if name in SERVICES}
+    if len(inside) != 1 or after.host in inside or not come_in or get_out:
         screen.line(screen.style("✗ This is not what kubens promises. Please report it, with the above.", "red"))
         return 1
     return 0
