@@ -1,0 +1,126 @@
+"""What the generator costs: run by bench.py in a mount namespace of its own. Writes JSON.
+
+Installed by `make install`, with the machine's own units and the real paths: KUBENS_ROOT= would cost extra, which no
+boot pays. /etc is a copy therefore, and /run empty. Arguments: an empty directory, and which part of all runs to make.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import measure
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+NODES = CHECKOUT / "tests/nodes"
+BARE = ("/usr/bin/python3", "-I", "-S", "-c", "pass")
+UNITS = Path("/etc/systemd/system")
+CONFIGURATION = Path("/etc/kubens/services.conf")
+
+
+def main() -> None:
+    scratch, scale = Path(sys.argv[1]), float(sys.argv[2])
+    generator = prepare(scratch)
+    cases: list[tuple[str, int, int, Callable[[], None]]] = [
+        ("no configuration", 0, 300, CONFIGURATION.unlink),
+        ("the configuration as shipped", 0, 300, declare_as_shipped()),
+        ("2 Wrap, 1 Env", 3, 300, declare_node),
+        ("10 Wrap, each with two drop-ins", 10, 200, lambda: declare_many(10)),
+        ("100 Wrap", 100, 100, lambda: declare_many(100)),
+        ("1000 Wrap", 1000, 30, lambda: declare_many(1000)),
+    ]
+    results = []
+    pristine = scratch / "pristine"
+    shutil.copytree(UNITS, pristine, symlinks=True)
+    bare = {"instructions": measure.instructions(BARE), "memory": measure.peak_memory(BARE)}
+    for title, services, rounds, arrange in cases:
+        if scale < 1 and services > 100:
+            continue
+        shutil.rmtree(UNITS)
+        shutil.copytree(pristine, UNITS, symlinks=True)
+        arrange()
+        row = {"title": title, "services": services, **cost(generator, scratch, round(rounds * scale), bare)}
+        results.append(row)
+    json.dump(results, sys.stdout)
+
+
+def prepare(scratch: Path) -> str:
+    """Cover what the machine's administrator configured, and install; the generator's path."""
+    mount("-t", "tmpfs", "-o", "mode=755", "kubens-bench", scratch)
+    shutil.copytree("/etc", scratch / "etc", symlinks=True)
+    mount("--bind", scratch / "etc", "/etc")
+    mount("-t", "tmpfs", "-o", "mode=755", "kubens-bench", "/run")
+    shutil.rmtree("/etc/kubens", ignore_errors=True)
+    make = ["make", "--silent", f"--directory={CHECKOUT}", "install", "DESTDIR=", f"PREFIX={scratch}/usr"]
+    subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+    return f"{scratch}/usr/lib/systemd/system-generators/kubens-generator"
+
+
+def mount(*arguments: str | Path) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def declare_as_shipped() -> Callable[[], None]:
+    shipped = CONFIGURATION.read_text()
+    return lambda: declare(shipped)
+
+
+def declare(text: str) -> None:
+    CONFIGURATION.write_text(text)
+
+
+def declare_node() -> None:
+    """containerd, kubelet with kubeadm's drop-in, and CRI-O."""
+    for service in ("containerd", "kubelet", "crio"):
+        shutil.copytree(NODES / service / "usr/lib/systemd/system", UNITS, dirs_exist_ok=True)
+    declare("[MountNamespace]\nWrap=containerd.service kubelet.service\nEnv=crio.service\n")
+
+
+def declare_many(count: int) -> None:
+    """Services with two drop-ins each."""
+    services = [f"bench-{number}.service" for number in range(count)]
+    for service in services:
+        (UNITS / service).write_text(
+            "[Unit]\nDescription=A service to be wrapped\nAfter=network.target\n\n"
+            "[Service]\nType=notify\nExecStart=/usr/bin/true --flag $OPTIONS\nRestart=always\n\n"
+            "[Install]\nWantedBy=multi-user.target\n"
+        )
+        dropins = UNITS / f"{service}.d"
+        dropins.mkdir()
+        (dropins / "10-options.conf").write_text("[Service]\nEnvironment=OPTIONS=--verbose\n")
+        (dropins / "20-command.conf").write_text("[Service]\nExecStart=\nExecStart=/usr/bin/true --all $OPTIONS\n")
+    declare("[MountNamespace]\n" + "".join(f"Wrap={service}\n" for service in services))
+
+
+def cost(generator: str, scratch: Path, rounds: int, bare: dict[str, int | None]) -> dict[str, Any]:
+    """One case against the bare interpreter, by the clock, by instructions and by memory."""
+    output = scratch / "output"
+    command = (generator, str(output))
+
+    def generate() -> float:
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir()
+        return measure.seconds(command)
+
+    def start_bare() -> float:
+        return measure.seconds(BARE)
+
+    taken, bare_taken, ratio = measure.paired(generate, start_bare, rounds)
+    result: dict[str, Any] = {"seconds": taken, "bare_seconds": bare_taken, "ratio": ratio}
+    for key, gauge in (("instructions", measure.instructions), ("memory", measure.peak_memory)):
+        shutil.rmtree(output)
+        output.mkdir()
+        own, reference = gauge(command), bare[key]
+        result[f"{key}_ratio"] = own / reference if own and reference else None
+    return result
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    main()

@@ -1,0 +1,90 @@
+"""The plot of a benchmark: how the generator's time grows, and PID 1's CPU with and without a namespace. SVG."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from xml.sax.saxutils import escape
+
+Rows = list[dict[str, Any]]
+
+WIDTH, HEIGHT = 760, 330
+TOP, BOTTOM = 60, 270
+INK, GRID, COST, SAVED, TARGET = "#24292f", "#d0d7de", "#0969da", "#bf8700", "#8c959f"
+# At most so many interpreters for so many services.
+TARGETS = ((3, 1.2), (1000, 10.5))
+
+
+def draw(generator: Rows, pid1: Rows, conditions: str) -> str:
+    """The text of an SVG file."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        f'font-family="sans-serif" font-size="12" fill="{INK}">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        *growth([row for row in generator if row["services"]], 60, 460),
+        *load(pid1, 560, 730),
+        text(WIDTH / 2, HEIGHT - 10, conditions, "middle", TARGET),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def growth(rows: Rows, left: float, right: float) -> list[str]:
+    """Time in units of the bare interpreter over the number of services, both axes logarithmic."""
+    services_max = max(row["services"] for row in rows)
+    ratio_max = max([row["ratio"] for row in rows] + [12])
+
+    def x(services: float) -> float:
+        return left + (right - left) * math.log(services / 2) / math.log(services_max / 2)
+
+    def y(ratio: float) -> float:
+        return BOTTOM - (BOTTOM - TOP) * math.log(ratio) / math.log(ratio_max)
+
+    parts = [text(left, 28, "Generator: times the bare interpreter", "start", weight="bold")]
+    for mark in (1, 2, 5, 10, 20):
+        if mark <= ratio_max:
+            parts.append(line([(left, y(mark)), (right, y(mark))], GRID))
+            parts.append(text(left - 8, y(mark) + 4, f"{mark}", "end"))
+    for services in (3, 10, 100, 1000):
+        if services <= services_max:
+            parts.append(text(x(services), BOTTOM + 18, f"{services}", "middle"))
+    parts.append(text((left + right) / 2, BOTTOM + 36, "services", "middle"))
+    for services, ratio in TARGETS:
+        if services <= services_max:
+            parts.append(line([(x(services) - 16, y(ratio)), (x(services) + 16, y(ratio))], TARGET, 2))
+    points = [(x(row["services"]), y(row["ratio"])) for row in rows]
+    parts.append(line(points, COST, 2))
+    for (cx, cy), row in zip(points, rows):
+        parts.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="4" fill="{COST}"/>')
+        parts.append(text(cx - 7, cy - 9, f"{row['ratio']:.2f}", "end", COST))
+    parts.append(text(right, BOTTOM - 8, "grey: not to be exceeded", "end", TARGET))
+    return parts
+
+
+def load(rows: Rows, left: float, right: float) -> list[str]:
+    """One bar each for a service outside and the same service inside."""
+    largest = max(row["seconds"] for row in rows)
+    step = (right - left) / len(rows)
+    parts = [
+        text(left - 20, 28, "PID 1's CPU, ms", "start", weight="bold"),
+        text(left - 20, 44, "500 mounts, 300 remounts", "start", TARGET),
+        line([(left - 20, BOTTOM), (right, BOTTOM)], GRID),
+    ]
+    for number, row in enumerate(rows):
+        height = (BOTTOM - TOP - 30) * row["seconds"] / largest
+        x = left + number * step
+        colour = COST if number else SAVED
+        parts.append(f'<rect x="{x:.1f}" y="{BOTTOM - height:.1f}" width="50" height="{height:.1f}" fill="{colour}"/>')
+        parts.append(text(x + 25, BOTTOM - height - 6, f"{row['seconds'] * 1e3:.0f}", "middle", colour))
+        parts.append(text(x + 25, BOTTOM + 18, row["title"], "middle"))
+    return parts
+
+
+def line(points: list[tuple[float, float]], colour: str, width: float = 1) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+
+
+def text(x: float, y: float, content: str, anchor: str, colour: str = INK, weight: str = "normal") -> str:
+    position = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {position} fill="{colour}" font-weight="{weight}">{escape(content)}</text>'
