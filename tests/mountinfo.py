@@ -22,7 +22,16 @@ class Mount(NamedTuple):
 
 def table(node: Machine, pid: int = 1) -> list[Mount]:
     """All mounts that a process sees, in the order in which they were made."""
-    return [_parse(line) for line in node.read(f"/proc/{pid}/mountinfo").splitlines()]
+    return parse(node.read(f"/proc/{pid}/mountinfo"))
+
+
+def inside(node: Machine, pin: str) -> list[Mount]:
+    """All mounts in a pinned mount namespace."""
+    return parse(node.run("nsenter", f"--mount={pin}", "cat", "/proc/self/mountinfo").stdout)
+
+
+def parse(text: str) -> list[Mount]:
+    return [_parse(line) for line in text.splitlines()]
 
 
 def at(node: Machine, target: str, pid: int = 1) -> list[Mount]:
