@@ -27,3 +27,33 @@ def is_inside(node: Machine, unit: str, name: str = "kubens") -> bool:
     """Whether the unit's main process is in the pinned mount namespace."""
     pin = node.run("nsenter", f"--mount=/run/{name}/mnt", "readlink", "/proc/self/ns/mnt").stdout.strip()
     return node.mount_namespace(node.main_pid(unit)) == pin
+
+
+# What a service's main process is on its way to the service's own program.
+_ON_THE_WAY = ("(", "env\n", "kubensenter\n", "nsenter\n", "sh\n", "systemd-executo\n")
+
+
+def _is_settled(node: Machine, units: tuple[str, ...]) -> bool:
+    if node.systemctl("show", "--property=NJobs").stdout != "NJobs=0\n":
+        return False
+    pids = [pid for pid in map(node.main_pid, units) if pid]
+    try:
+        return not any(node.read(f"/proc/{pid}/comm").startswith(_ON_THE_WAY) for pid in pids)
+    except OSError:
+        return False  # ended in this moment
+
+
+def whereabouts(node: Machine, *units: str, name: str = "kubens") -> list[str]:
+    """For each unit: `inside` the namespace, on the `host`, `elsewhere`, or its state where it does not run.
+
+    Waits for all jobs, and for each service to be what it is to be: systemctl(1) does not wait until nsenter is in.
+    """
+    node.wait_until(lambda: _is_settled(node, units))
+    pin = node.run("nsenter", f"--mount=/run/{name}/mnt", "readlink", "/proc/self/ns/mnt", check=False).stdout.strip()
+    places = {pin: "inside", node.mount_namespace(): "host"}
+    found = []
+    for unit in units:
+        state = node.show(unit, "ActiveState", "MainPID")
+        pid = int(state["MainPID"])
+        found.append(places.get(node.mount_namespace(pid), "elsewhere") if pid else state["ActiveState"])
+    return found
