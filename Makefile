@@ -26,10 +26,10 @@ PACKAGES = gcc git iproute2 libsystemd-dev nftables pkg-config procps python3-de
 	systemd-container util-linux
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages check check-faults fuzz lint releases
+.PHONY: help install uninstall setup packages demo check check-faults fuzz lint bench docs releases
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The generator comes last and at once: a reload that found half of it would run it.
 install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
@@ -68,6 +68,16 @@ packages:
 
 check: setup ## run all tests
 	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+
+demo: setup ## show what kubens does, in a throw-away machine
+	.venv/bin/python demo/demo.py
+
+bench: setup ## measure what the generator costs and what a namespace saves, beside each other
+	.venv/bin/python bench/bench.py docs/bench.svg
+
+docs: setup ## make the picture in README.md anew, from a real run
+	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new
+	mv docs/demo.svg.new docs/demo.svg
 
 check-faults: setup ## let every system call of a run fail once with each error, or be the last one (some minutes)
 	KUBENS_FAULTS=all .venv/bin/python -m pytest tests/test_failing_calls.py $(ARGS)

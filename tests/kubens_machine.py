@@ -23,12 +23,6 @@ def service(node: Machine, name: str, text: str) -> None:
     node.write(f"/etc/systemd/system/{name}", text if text.startswith("[") else f"[Service]\n{text}\n")
 
 
-def is_inside(node: Machine, unit: str, name: str = "kubens") -> bool:
-    """Whether the unit's main process is in the pinned mount namespace."""
-    pin = node.run("nsenter", f"--mount=/run/{name}/mnt", "readlink", "/proc/self/ns/mnt").stdout.strip()
-    return node.mount_namespace(node.main_pid(unit)) == pin
-
-
 # What a service's main process is on its way to the service's own program.
 _ON_THE_WAY = ("(", "env\n", "kubensenter\n", "nsenter\n", "sh\n", "systemd-executo\n")
 

@@ -382,7 +382,6 @@ def test_network_namespaces_on_both_sides(node: Machine, first: str) -> None:
             assert not [mount for mount in table if mount.target.startswith("/run/netns/")]
 
 
-@pytest.mark.xfail(strict=True, reason="a make-shared that fails leaves second mounts beneath")
 def test_network_namespaces_survive_a_failure(node: Machine) -> None:
     """They move from one mount to another; whatever stops that on its way, they are there."""
     _shell(node, BY_IP + "ip netns add early")

@@ -95,7 +95,6 @@ def test_a_bad_file_costs_itself_only(machine: Maker) -> None:
     assert re.search(r"<4>kubens-generator\[\d+\]: /etc/kubens/services.conf:3: unknown setting Colour=", node.kmsg())
 
 
-@pytest.mark.xfail(strict=True, reason="a program nsenter without a slash is not recognised")
 def test_a_command_that_enters_by_itself_is_not_wrapped_twice(machine: Maker) -> None:
     entering = "ExecStart=nsenter --mount=/run/kubens/mnt /bin/sleep 1000\nRestart=always"
     helped = "ExecStart=kubensenter /bin/sleep 1000"
