@@ -167,7 +167,7 @@ def check_output(output: str, meant: dict[str, Sections]) -> None:
             if os.path.islink(path):
                 if not os.path.realpath(path).startswith(f"{output}/"):
                     raise Broken(f"{path} leads out of the output")
-            elif name in files and name != "namespace.conf":
+            elif name in files and name != "namespace.conf" and os.path.getsize(path):
                 with open(path, encoding="utf-8", newline="") as file:
                     text = file.read()
                 if text not in seen:

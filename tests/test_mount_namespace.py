@@ -385,7 +385,7 @@ def test_network_namespaces_on_both_sides(node: Machine, first: str) -> None:
 def test_network_namespaces_survive_a_failure(node: Machine) -> None:
     """They move from one mount to another; whatever stops that on its way, they are there."""
     _shell(node, BY_IP + "ip netns add early")
-    for pattern in "--bind --make-private*", "--bind early*", "--move*", "--make-shared*":
+    for pattern in "--bind --make-private*", "--bind early*", "-n --move*", "--make-shared*":
         _break(node, "mount", pattern)
         _start(node, "a")
         _mend(node)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import pytest
-
 from kubens_machine import configure, install, service, whereabouts
 from machine import Machine
 
