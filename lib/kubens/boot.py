@@ -37,7 +37,7 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     if not (configuration.mount_namespaces or live or configuration.findings) or switched_off(root):
         return DONE
     # Nothing below is needed where nothing is configured.
-    from kubens import inventory, plan, render, write
+    from kubens import inventory, plan, write
 
     search_path = environment.get("SYSTEMD_UNIT_PATH", b"").decode("utf-8", "surrogateescape")
     taken = inventory.take(root, configuration, live, search_path)
@@ -46,14 +46,7 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
         # What lives cannot be made again without the units: as it was recorded, then.
         _report(made.findings)
         return CRASHED
-    made.findings += write.write(made, output, early)
-    if made.has_errors:
-        errors = [str(finding) for finding in made.findings if finding.severity == ERROR]
-        failed = write.write_unit(
-            output, "kubens-problems.service", render.problems_service(errors), "multi-user.target"
-        )
-        if failed is not None:
-            made.findings.append(failed)
+    write.write(made, output, early)
     _report(made.findings)
     return DONE_WITH_ERRORS if made.has_errors else DONE
 

@@ -163,6 +163,11 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
         findings.append(Finding(ERROR, path, 0, "", "binary data, ignored: this is no configuration file"))
         return
     parsed = syntax.parse(text)
+    if parsed.broken:
+        # What stands before it might be half of a namespace.
+        line, reason = parsed.broken
+        findings.append(Finding(ERROR, path, line, "", f"{reason}, the whole file is ignored: mend it"))
+        return
     for line, reason in parsed.problems:
         findings.append(Finding(WARNING, path, line, "", reason))
     for section in parsed.sections:
@@ -176,9 +181,6 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
         elif not section.name.startswith("X-"):
             reason = f"unknown section [{section.name}], ignored: it is one of {_sections()}"
             findings.append(Finding(WARNING, path, section.line, "", reason))
-    if parsed.broken:
-        line, reason = parsed.broken
-        findings.append(Finding(ERROR, path, line, "", f"{reason}, the rest of the file is ignored"))
     more = len(findings) - before - FINDINGS_MAX
     if more > 0:
         findings[before + FINDINGS_MAX :] = [

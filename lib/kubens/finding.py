@@ -28,17 +28,18 @@ class Finding:
         place = self.file
         if self.line:
             place += f":{self.line}"
-        # What people wrote may hold anything; a finding is one line of printable text all the same.
-        text = ": ".join(part for part in (place, self.unit, self.reason) if part)
-        return "".join(c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" for c in text)
+        return printable(": ".join(part for part in (place, self.unit, self.reason) if part))
 
     def __repr__(self) -> str:
         return f"<{self.severity} {self}>"
 
 
-def _printable(c: str) -> str:
-    if c.isprintable():
-        return c
+def printable(text: str) -> str:
+    """One line that shows what people wrote, which may hold anything."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(c: str) -> str:
     code = ord(c)
     # An undecodable byte, as the decoder leaves it.
     if 0xDC80 <= code <= 0xDCFF:

@@ -86,6 +86,12 @@ def _holds(*endings: str) -> Callable[[list[Setting]], Setting | None]:
     return applies
 
 
+def _root(settings: list[Setting]) -> Setting | None:
+    """RootDirectory=: the host's own is none."""
+    last = settings[-1]
+    return last if last.value not in ("", "/") else None
+
+
 def _propagation(settings: list[Setting]) -> Setting | None:
     """MountFlags=: shared is what services have anyway."""
     last = settings[-1]
@@ -177,8 +183,8 @@ RULES: tuple[Rule, ...] = (
     ("SystemCallFilter", 0, _system_calls, BARS, "setns"),
     ("SecureBits", 0, _holds("noroot", "noroot-locked"), BARS, ""),
     ("UserNamespacePath", 262, _text, BARS, ""),
-    ("DelegateNamespaces", 258, _enabled, BARS, _off),
-    ("RootDirectory", 0, _text, LOSES, None),
+    ("DelegateNamespaces", 258, _text, BARS, ""),
+    ("RootDirectory", 0, _root, LOSES, None),
     ("RootImage", 0, _text, LOSES, None),
     ("RootMStack", 262, _text, LOSES, None),
     ("RuntimeDirectory", 257, _holds(":ro"), LOSES, None),

@@ -50,8 +50,9 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
             parsed.broken = (number, "line longer than 1 MiB")
             return parsed
         if not ascii_only and not _valid_text(line):
-            parsed.problems.append((number, "not valid UTF-8, line ignored"))
-        elif line[0] == "[":
+            parsed.broken = (number, "not valid UTF-8")
+            return parsed
+        if line[0] == "[":
             if line[-1] != "]" or not _UNSAFE.isdisjoint(line[1:-1]):
                 parsed.broken = (number, f"invalid section header {line[:80]!r}")
                 return parsed

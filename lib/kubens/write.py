@@ -16,39 +16,43 @@ from __future__ import annotations
 
 import posix
 
+from kubens import render
 from kubens.finding import ERROR, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.plan import Plan, Tree
 
+PROBLEMS = "kubens-problems.service"
 
-def write(plan: Plan, output: str, early: str = "") -> list[Finding]:
-    """Write every tree; one that cannot be written is taken back as a whole, and is a finding.
 
+def write(plan: Plan, output: str, early: str = "") -> None:
+    """Write every tree, then kubens-problems.service where there are errors, those of writing among them.
+
+    A tree that cannot be written is taken back as a whole. What goes wrong is added to the plan's findings.
     output, early: the first two directories of systemd.generator(7); without the second nothing comes before /etc.
     """
-    findings = []
     for tree in plan.trees:
         try:
             _write_tree(tree, output, early)
         except OSError as error:
             _take_back(tree, output, early)
             reason = f"namespace {tree.name}: cannot write, nothing of it is generated: {error.strerror}"
-            findings.append(Finding(ERROR, output, 0, "", reason))
-    return findings
+            plan.findings.append(Finding(ERROR, output, 0, "", reason))
+    errors = [str(finding) for finding in plan.findings if finding.severity == ERROR]
+    if errors:
+        try:
+            _write_problems(errors, output)
+        except OSError as error:
+            _remove(f"{output}/{PROBLEMS}")
+            plan.findings.append(Finding(ERROR, output, 0, PROBLEMS, f"cannot write: {error.strerror}"))
 
 
-def write_unit(output: str, name: str, text: str, wanted_by: str) -> Finding | None:
-    """One unit that stands alone, and the link that starts it."""
-    try:
-        _make_file(f"{output}/{name}", text)
-        _make_directory(f"{output}/{wanted_by}.wants")
-        _make_link(f"../{name}", f"{output}/{wanted_by}.wants/{name}")
-    except OSError as error:
-        _remove(f"{output}/{name}")
-        return Finding(ERROR, output, 0, name, f"cannot write: {error.strerror}")
-    return None
+def _write_problems(errors: list[str], output: str) -> None:
+    wants = f"{output}/multi-user.target.wants"
+    _make_file(f"{output}/{PROBLEMS}", render.problems_service(errors))
+    _make_directory(wants)
+    _make_link(f"../{PROBLEMS}", f"{wants}/{PROBLEMS}")
 
 
 def _write_tree(tree: Tree, output: str, early: str) -> None:
