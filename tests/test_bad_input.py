@@ -94,7 +94,10 @@ CASES: dict[str, Case] = {
         {CONF: "Wrap=other\n[MountNamespace]\nName=night\n"},
         [f"warning: {CONF}:1: assignment outside of a section, line ignored"],
     ),
-    "configuration: no UTF-8": (night("Wrap=\udce9.service\n"), [f"error: {CONF}:3: not valid UTF-8, the whole file is ignored: mend it"]),
+    "configuration: no UTF-8": (
+        night("Wrap=\udce9.service\n"),
+        [f"error: {CONF}:3: not valid UTF-8, the whole file is ignored: mend it"],
+    ),
     "configuration: line of 1 MiB": (
         night("Wrap=" + "x" * 2**20 + "\n"),
         [f"error: {CONF}: cannot be read, ignored: larger than 256 KiB"],
