@@ -1,0 +1,95 @@
+"""kubensctl(1): the command line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+
+import kubens
+from kubensctl import terminal
+from kubensctl.failure import Failure
+
+DESCRIPTION = "Look at and change which services run in the shared namespaces of kubens."
+
+EXAMPLES = """\
+What would the next reload do, and is there anything wrong with it?
+  kubensctl check
+  kubensctl plan --diff
+"""
+
+
+def main() -> int:
+    """Run as the command line says; the exit status."""
+    # Unit files are bytes; what is in them comes out as it went in.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    arguments = parser().parse_args()
+    try:
+        status: int = importlib.import_module(f"kubensctl.{arguments.module}").run(arguments)
+        sys.stdout.flush()
+    except (Failure, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # Whoever read has seen enough. Python would write once more while it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
+        return fail(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return status
+
+
+def fail(reason: object) -> int:
+    terminal.standard_error().line(f"kubensctl: {terminal.printable(str(reason))}")
+    return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    made = _Parser(
+        prog="kubensctl",
+        description=DESCRIPTION,
+        epilog="examples:\n" + "\n".join(f"  {line}" if line else "" for line in EXAMPLES.splitlines()),
+    )
+    made.add_argument("--version", action="version", version=f"kubensctl {kubens.__version__}")
+    verbs = made.add_subparsers(metavar="VERB", required=True)
+
+    verb = _verb(verbs, "check", "say what is wrong with the configuration and the units it names")
+    verb.add_argument("files", metavar="FILE", nargs="*", help="read these instead of what is configured")
+    _root(verb)
+    _json(verb)
+
+    verb = _verb(verbs, "plan", "show what the generator writes")
+    _root(verb)
+    how = verb.add_mutually_exclusive_group()
+    how.add_argument("--diff", action="store_true", help="show how it differs from what is live")
+    how.add_argument("--output", metavar="DIR", help="write it below DIR")
+
+    verb = _verb(verbs, "explain", "say where each part of a unit's commands comes from, and what is put in front")
+    verb.add_argument("unit", metavar="UNIT", help="the unit; .service is understood")
+    _root(verb)
+    return made
+
+
+class _Parser(argparse.ArgumentParser):
+    """Keeps the line breaks of examples, and no abbreviations: scripts would come to depend on them."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
+
+
+def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, summary: str, module: str = "", epilog: str = ""
+          ) -> _Parser:  # fmt: skip
+    verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=epilog)
+    verb.set_defaults(module=module or name, verb=name)
+    return verb
+
+
+def _root(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--root", metavar="DIR", default="", help="look at the machine below DIR")
+
+
+def _json(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="write JSON, for programs")

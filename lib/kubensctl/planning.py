@@ -1,0 +1,83 @@
+"""What the boot would do now: the very same plan, from the same files, through the same modules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from kubens import boot, config, inventory, plan, render, write
+from kubens.config import Configuration, MountNamespace
+from kubens.files import Root
+from kubens.finding import ERROR, Finding
+from kubens.inventory import Inventory
+from kubens.plan import Plan
+from kubens.units import Unit, Units
+
+# Where systemd puts what the generator writes into its first directory.
+GENERATED = "/run/systemd/generator"
+PROBLEMS = "kubens-problems.service"
+
+
+class Planned:
+    """A plan with all it was made from. switched_off: by kubens=0, so that the boot would leave it at nothing."""
+
+    def __init__(self, root: Root, configuration: Configuration) -> None:
+        self.root = root
+        self.configuration = configuration
+        self.live = config.load_live(root)
+        self.inventory: Inventory = inventory.take(root, configuration, self.live, search_path())
+        self.plan: Plan = plan.plan(configuration, self.inventory)
+        self.switched_off = boot.switched_off(root)
+
+    @property
+    def namespaces(self) -> list[MountNamespace]:
+        """All that are configured, then those that only live on."""
+        configured = self.configuration.mount_namespaces
+        return [*configured.values(), *(ns for name, ns in self.live.items() if name not in configured)]
+
+    def errors_about(self, unit: str) -> list[Finding]:
+        """Why a unit, by the name it was listed under, cannot be a member."""
+        loaded = self.inventory.units.get(unit)
+        names = {unit, loaded.name if loaded else unit}
+        return [finding for finding in self.plan.findings if finding.severity == ERROR and finding.unit in names]
+
+    def dropin(self, unit: Unit) -> tuple[str, str] | None:
+        """The drop-in that the plan has for a unit: its path below the output directory, and its text."""
+        for tree in self.plan.trees:
+            for path, text in tree.files.items():
+                if path.startswith(f"{unit.name}.d/"):
+                    return path, text
+        return None
+
+    def write(self, output: str) -> list[Finding]:
+        """Write what the boot would write into a directory; what could not be written."""
+        os.makedirs(output, exist_ok=True)
+        if self.switched_off:
+            return []
+        findings = write.write(self.plan, output)
+        errors = [str(finding) for finding in [*self.plan.findings, *findings] if finding.severity == ERROR]
+        if errors:
+            failed = write.write_unit(output, PROBLEMS, render.problems_service(errors), "multi-user.target")
+            findings += [failed] if failed else []
+        return findings
+
+
+def make(root: Root, files: Sequence[str] = ()) -> Planned:
+    """The plan for the machine below root. files: paths on this computer, read instead of what is configured there."""
+    if not files:
+        return Planned(root, config.load(root))
+    configuration = Configuration()
+    for path in files:
+        # The generator's reader is lenient about what is not there; who names a file means it.
+        if not os.path.lexists(path):
+            raise FileNotFoundError(f"{path}: no such file")
+        config.read_file(configuration, Root(), os.path.abspath(path))
+    return Planned(root, configuration)
+
+
+def search_path() -> str:
+    return os.environ.get("SYSTEMD_UNIT_PATH", "")
+
+
+def load_units(root: Root) -> Units:
+    return Units(root, inventory.KEYS, search_path())

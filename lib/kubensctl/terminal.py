@@ -1,0 +1,94 @@
+"""What is written for people: colours as systemctl has them, columns, and nothing that could confuse a terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TextIO
+
+# The escape sequences of systemctl (src/basic/terminal-util.h).
+RED, GREEN, YELLOW, GREY, BOLD, BLUE = "0;1;31", "0;1;32", "0;1;38;5;185", "0;38;5;245", "0;1;39", "0;1;34"
+PLAIN = ""
+
+# A piece of text and its colour.
+Painted = tuple[str, str]
+
+
+class Terminal:
+    """An output stream; plain where it is piped, $NO_COLOR is set or the terminal is dumb."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_terminal = stream.isatty()
+        dumb = os.environ.get("TERM", "dumb") == "dumb" or bool(os.environ.get("NO_COLOR"))
+        self.is_coloured = self.is_terminal and not dumb
+
+    @property
+    def width(self) -> int:
+        """Columns to fill; 0 where lines must stay whole, for they are piped."""
+        return shutil.get_terminal_size().columns if self.is_terminal else 0
+
+    def paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self.is_coloured and colour and text else text
+
+    def line(self, text: str = "") -> None:
+        self._stream.write(text + "\n")
+
+    def wrapped(self, text: str, indent: int, first: str = "") -> None:
+        """A paragraph behind `first`, in lines of the terminal's width; one line where there is none."""
+        if not self.width:
+            self.line(first + text)
+            return
+        margin = " " * indent
+        # Words that are longer than a line are paths and commands: people copy them whole.
+        wrapped = textwrap.wrap(
+            text,
+            max(self.width, indent + 30),
+            initial_indent=" " * len(first),
+            subsequent_indent=margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        self.line(first + "\n".join(wrapped)[len(first) :])
+
+    def table(self, rows: Sequence[Sequence[Painted]], indent: int = 0) -> None:
+        """Rows of painted cells, columns two blanks apart, the last one as long as it is."""
+        widths = [max(len(row[column][0]) for row in rows) for column in range(len(rows[0]) - 1)]
+        for row in rows:
+            cells = [self.paint(text, colour) + " " * (width - len(text))
+                     for (text, colour), width in zip(row, widths)]  # fmt: skip
+            cells.append(self.paint(*row[-1]))
+            self.line((" " * indent + "  ".join(cells)).rstrip())
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def standard_output() -> Terminal:
+    return Terminal(sys.stdout)
+
+
+def standard_error() -> Terminal:
+    return Terminal(sys.stderr)
+
+
+def printable(text: str) -> str:
+    """The text with everything a terminal might obey, or cannot show, written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(_printable(c) for c in text)
+
+
+def _printable(c: str) -> str:
+    if c.isprintable():
+        return c
+    if c == "\t":
+        return "    "
+    code = ord(c)
+    # An undecodable byte, as the decoder leaves it.
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
