@@ -67,8 +67,8 @@ def all_findings(planned: Planned) -> list[Finding]:
 
 def members(planned: Planned, namespace: MountNamespace) -> list[tuple[Unit, str]]:
     """The units of a namespace as systemd has them, instances of templates included, with their mode."""
-    found = {}
-    for name, member in namespace.members.items():
+    found: dict[str, tuple[Unit, str]] = {}
+    for name, member in planned.members(namespace).items():
         for listed in (name, *planned.inventory.instances.get(name, ())):
             unit = planned.inventory.units.get(listed)
             if unit is not None:
@@ -78,7 +78,7 @@ def members(planned: Planned, namespace: MountNamespace) -> list[tuple[Unit, str
 
 def _verdict(planned: Planned, findings: list[Finding]) -> str:
     namespaces = planned.namespaces
-    count = sum(len(namespace.members) for namespace in namespaces)
+    count = sum(len(planned.members(namespace)) for namespace in namespaces)
     looked_at = f"{_plural(len(namespaces), 'namespace')}, {_plural(count, 'service')}"
     return f"{looked_at}: {report.summary(findings) or 'nothing to mend'}."
 

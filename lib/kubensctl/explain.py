@@ -48,7 +48,7 @@ def load(root: Root, name: str) -> Unit:
 def membership(planned: Planned, unit: Unit) -> tuple[MountNamespace, Member] | None:
     """The namespace that the unit is declared for, and where."""
     for namespace in planned.namespaces:
-        for listed, member in namespace.members.items():
+        for listed, member in planned.members(namespace).items():
             named = planned.inventory.units.get(listed)
             if named is not None and named.name in (unit.name, names.template_of(unit.name)):
                 return namespace, member
@@ -116,7 +116,7 @@ def _show_outcome(out: Terminal, planned: Planned, unit: Unit, namespace: MountN
 def _refusals(planned: Planned, unit: Unit, namespace: MountNamespace) -> list[Finding]:
     """The errors for which this unit, or with it the whole namespace, is refused."""
     units = {namespace.unit, namespace.record_unit, unit.name}
-    for listed in namespace.members:
+    for listed in planned.members(namespace):
         loaded = planned.inventory.units.get(listed)
         units.update((listed, loaded.name if loaded else listed))
     return [finding for finding in planned.plan.findings

@@ -43,6 +43,8 @@ def main() -> int:
 
 
 def fail(reason: object) -> int:
+    if isinstance(reason, OSError) and reason.filename and reason.strerror:
+        reason = f"{reason.filename}: {reason.strerror}"
     terminal.standard_error().line(f"kubensctl: {terminal.printable(str(reason))}")
     return 1
 
@@ -55,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"kubensctl {kubens.__version__}")
     verbs = made.add_subparsers(metavar="VERB", required=True)
+
+    verb = _verb(verbs, "status", "show each namespace, and whether its services really run in it")
+    verb.add_argument("name", metavar="NAME", nargs="?", help="this namespace only")
+    _json(verb)
 
     verb = _verb(verbs, "check", "say what is wrong with the configuration and the units it names")
     verb.add_argument("files", metavar="FILE", nargs="*", help="read these instead of what is configured")
@@ -70,7 +76,27 @@ def parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "explain", "say where each part of a unit's commands comes from, and what is put in front")
     verb.add_argument("unit", metavar="UNIT", help="the unit; .service is understood")
     _root(verb)
+
+    for name, summary in EDITS.items():
+        verb = _verb(verbs, name, summary, module="edit")
+        verb.add_argument("units", metavar="UNIT", nargs="+", help="a service; .service is understood")
+        verb.add_argument("--namespace", metavar="NAME", help=NAMESPACE_HELP[name])
+        verb.add_argument("--now", action="store_true", help="restart what has to be restarted, in the right order")
+        verb.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+        verb.add_argument("--root", metavar="DIR", default="", help="edit the machine below DIR, which does not run")
     return made
+
+
+EDITS = {
+    "wrap": "have services started in the namespace, by putting nsenter in front of their commands",
+    "env": "have services told of the namespace by $KUBENSMNT, to enter it by themselves",
+    "release": "take services out of their namespace",
+}
+NAMESPACE_HELP = {
+    "wrap": "the namespace, kubens by default",
+    "env": "the namespace, kubens by default",
+    "release": "the namespace, the one that they are in by default",
+}
 
 
 class _Parser(argparse.ArgumentParser):

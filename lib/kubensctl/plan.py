@@ -111,11 +111,16 @@ def _show(out: Terminal, tree: Tree) -> None:
 
 
 def _show_difference(out: Terminal, old: Tree, new: Tree) -> None:
-    colours = {"+": terminal.GREEN, "-": terminal.RED, "@": terminal.BLUE}
     for path in sorted({*old, *new}):
-        for line in unified(f"{GENERATED}/{path}", old.get(path), new.get(path)):
-            colour = terminal.BOLD if line.startswith(("+++", "---")) else colours.get(line[0], terminal.PLAIN)
-            out.line(out.paint(line, colour))
+        show_lines(out, unified(f"{GENERATED}/{path}", old.get(path), new.get(path)))
+
+
+def show_lines(out: Terminal, lines: list[str]) -> None:
+    """The lines of a unified difference, coloured."""
+    colours = {"+": terminal.GREEN, "-": terminal.RED, "@": terminal.BLUE}
+    for line in lines:
+        colour = terminal.BOLD if line.startswith(("+++", "---")) else colours.get(line[:1], terminal.PLAIN)
+        out.line(out.paint(line, colour))
 
 
 def unified(path: str, old: str | None, new: str | None) -> list[str]:

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from kubens import boot, config, inventory, plan, render, write
-from kubens.config import Configuration, MountNamespace
-from kubens.files import Root
+from kubens.config import Configuration, Member, MountNamespace
+from kubens.files import SIZE_MAX, Root
 from kubens.finding import ERROR, Finding
 from kubens.inventory import Inventory
 from kubens.plan import Plan
 from kubens.units import Unit, Units
 
+if TYPE_CHECKING:
+    import posix
+
 # Where systemd puts what the generator writes into its first directory.
 GENERATED = "/run/systemd/generator"
 PROBLEMS = "kubens-problems.service"
+
+
+class Draft(Root):
+    """A machine's files with one of them as it might be: what would the generator say to that?"""
+
+    def __init__(self, root: Root, path: str, text: str) -> None:
+        super().__init__(root.path)
+        self._directory, _, self._name = path.rpartition("/")
+        self._text = text
+
+    def read(self, path: str, size_max: int = SIZE_MAX) -> str | None:
+        return self._text if path == f"{self._directory}/{self._name}" else super().read(path, size_max)
+
+    def entries(self, path: str) -> list[posix.DirEntry[str]]:
+        found = super().entries(path)
+        if path == self._directory and all(entry.name != self._name for entry in found):
+            # The name is all that the configuration's reader looks at.
+            found.append(cast("posix.DirEntry[str]", SimpleNamespace(name=self._name)))
+        return found
 
 
 class Planned:
@@ -34,6 +58,12 @@ class Planned:
         """All that are configured, then those that only live on."""
         configured = self.configuration.mount_namespaces
         return [*configured.values(), *(ns for name, ns in self.live.items() if name not in configured)]
+
+    def members(self, namespace: MountNamespace) -> dict[str, Member]:
+        """Those that are declared, and those that a living namespace keeps until it stops."""
+        live = self.live.get(namespace.name)
+        return {**namespace.members, **{name: member for name, member in (live.members if live else {}).items()
+                                        if name not in namespace.members}}  # fmt: skip
 
     def errors_about(self, unit: str) -> list[Finding]:
         """Why a unit, by the name it was listed under, cannot be a member."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 # The escape sequences of systemctl (src/basic/terminal-util.h).
@@ -37,6 +37,9 @@ class Terminal:
     def line(self, text: str = "") -> None:
         self._stream.write(text + "\n")
 
+    def write(self, text: str) -> None:
+        self._stream.write(text)
+
     def wrapped(self, text: str, indent: int, first: str = "") -> None:
         """A paragraph behind `first`, in lines of the terminal's width; one line where there is none."""
         if not self.width:
@@ -65,6 +68,30 @@ class Terminal:
 
     def flush(self) -> None:
         self._stream.flush()
+
+
+class Progress:
+    """What becomes of some units: redrawn in place on a terminal, else a line whenever something changes."""
+
+    def __init__(self, out: Terminal, units: Sequence[str]) -> None:
+        self._out = out
+        self._units = units
+        self._width = max(map(len, units), default=0)
+        self._shown: dict[str, Painted] = {}
+
+    def update(self, texts: Mapping[str, Painted]) -> None:
+        if texts == self._shown:
+            return
+        redraw = self._out.is_coloured
+        if redraw and self._shown:
+            self._out.write(f"\x1b[{len(self._units)}A")
+        for unit in self._units:
+            text, colour = texts[unit]
+            if redraw or texts[unit] != self._shown.get(unit):
+                clear = "\x1b[K" if redraw else ""
+                self._out.line(f"  {unit:{self._width}}  {self._out.paint(text, colour)}{clear}")
+        self._shown = dict(texts)
+        self._out.flush()
 
 
 def standard_output() -> Terminal:
