@@ -70,15 +70,15 @@ class Document:
             if parser.has_section(SECTION) and (parser[SECTION].get("Name") or "kubens") == name
         ]
 
-    def declarations(self, unit: str) -> list[tuple[str, str]]:
-        """(namespace, key) wherever the unit stands."""
-        return [
-            (parser[SECTION].get("Name") or "kubens", key)
+    def members(self) -> set[tuple[str, str]]:
+        """(namespace, unit) for all that stands in the file."""
+        return {
+            (parser[SECTION].get("Name") or "kubens", unit)
             for parser in self._parsers
             if parser.has_section(SECTION)
             for key in ("Wrap", "Env")
-            if unit in _units(parser[SECTION], key)
-        ]
+            for unit in _units(parser[SECTION], key)
+        }
 
     def add(self, name: str, key: str, unit: str) -> None:
         sections = self._named(name)

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     bus = None if root.path or (arguments.dry_run and not arguments.now) else manager.connect()
     with _locked(root, arguments.dry_run):
         old = _read(root)
-        document = Document(old or "", FILE)
+        document = _parse(root, old or "")
         touched = _edit(document, root, arguments.verb, units, arguments.namespace)
         new = document.text()
         planned = _check(root, old or "", new, arguments.verb, units, touched)
@@ -78,6 +78,18 @@ def _read(root: Root) -> str | None:
         raise Failure(f"{FILE}: {error}") from None
 
 
+def _parse(root: Root, text: str) -> Document:
+    """The file as configparser has it, which must be as the generator has it. Raises Failure."""
+    document = Document(text, FILE)
+    read = Configuration()
+    config.read_file(read, Draft(root, FILE, text), FILE)
+    members = {(namespace.name, unit) for namespace in read.mount_namespaces.values() for unit in namespace.members}
+    if members != document.members():
+        doubtful = ", ".join(sorted({unit for _, unit in members ^ document.members()}))
+        raise Failure(f"{FILE} was edited by hand, and is not clear about {doubtful}: one line for each list")
+    return document
+
+
 def _edit(document: Document, root: Root, verb: str, units: Sequence[str], namespace: str | None) -> dict[str, str]:
     """Change the document; the namespace of each unit that it was changed for. All of them or none: raises Failure."""
     elsewhere = config.load(Draft(root, FILE, ""))
@@ -103,8 +115,8 @@ def _declare(document: Document, elsewhere: Configuration, unit: str, mode: str,
             raise Failure(f"{unit} is in {_KEYS[key]}= at {place}, and not in a file of kubensctl's: change it there")
         terminal.standard_error().line(f"kubensctl: {unit} is declared so already, by {place}")
         return False
-    for other, _ in document.declarations(unit):
-        if other != name:
+    for other, listed in document.members():
+        if listed == unit and other != name:
             raise Failure(f"{unit} is in namespace {other}: first: kubensctl release {unit}")
     for key in _KEYS.values():
         document.remove(name, key, unit)
@@ -119,12 +131,13 @@ def _release(
     places = [place for other, _, place in _declarations(elsewhere, unit) if name in (None, other)]
     if places:
         raise Failure(f"{unit} is declared in {places[0]}, which is not kubensctl's to edit: remove it there")
-    declared = [(found, key) for found, key in document.declarations(unit) if name in (None, found)]
-    for found, key in declared:
-        document.remove(found, key, unit)
-    for found in (*(found for found, _ in declared), *live):
-        if name in (None, found) and (declared or unit in live[found].members):
-            return found
+    declared = sorted(found for found, listed in document.members() if listed == unit and name in (None, found))
+    for found in declared:
+        for key in _KEYS.values():
+            document.remove(found, key, unit)
+    kept = [found for found in live if unit in live[found].members and name in (None, found)]
+    if declared or kept:
+        return (declared or kept)[0]
     raise Failure(f"{unit} is not declared" + (f" for namespace {name}" if name else " anywhere"))
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from kubens import names
 from kubensctl.failure import Failure
 
 _DESTINATION = b"org.freedesktop.systemd1"
@@ -54,13 +55,13 @@ class Manager:
         self._error = error
 
     def states(self, units: Sequence[str]) -> dict[str, State]:
-        """Units by the name asked for, loaded if they are not yet."""
-        if not units:
-            return {}
-        answer = self._call(b"ListUnitsByNames", _strings(units))
-        found = {}
-        # The answer holds one struct for each name, in the order asked.
-        for asked, (name, _, load, active, sub, _, path, job, *_) in zip(units, answer or ()):
+        """Units by the name asked for, loaded if they are not yet; a template is never active."""
+        found = {unit: State(unit, "loaded", "inactive", "dead") for unit in units}
+        # Asked for a template, the manager answers for no unit at all.
+        askable = [unit for unit in units if names.kind(unit) != names.TEMPLATE]
+        answer = self._call(b"ListUnitsByNames", _strings(askable)) if askable else []
+        # It holds one struct for each name, in the order asked.
+        for asked, (name, _, load, active, sub, _, path, job, *_) in zip(askable, answer):
             found[asked] = self._state(name, load, active, sub, path, job)
         return found
 

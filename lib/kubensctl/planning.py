@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from kubens import boot, config, inventory, plan, render, write
+from kubens import boot, config, inventory, names, plan, render, write
 from kubens.config import Configuration, Member, MountNamespace
 from kubens.files import SIZE_MAX, Root
 from kubens.finding import ERROR, Finding
@@ -73,10 +73,12 @@ class Planned:
 
     def dropin(self, unit: Unit) -> tuple[str, str] | None:
         """The drop-in that the plan has for a unit: its path below the output directory, and its text."""
-        for tree in self.plan.trees:
-            for path, text in tree.files.items():
-                if path.startswith(f"{unit.name}.d/"):
-                    return path, text
+        # That of a template is that of its instances, but for those that have files of their own.
+        for name in (unit.name, names.template_of(unit.name)):
+            for tree in self.plan.trees:
+                for path, text in tree.files.items():
+                    if path.startswith(f"{name}.d/"):
+                        return path, text
         return None
 
     def write(self, output: str) -> list[Finding]:

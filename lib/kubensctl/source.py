@@ -34,10 +34,11 @@ def locate(root: Root, finding: Finding) -> Place | None:
     if not lines:
         return None
     for search in _searches(finding):
-        for number, line in lines:
-            found = search.search(line)
-            if found:
-                return Place(number, found.start(1) + 1, len(found.group(1)), line)
+        found = [(number, line, match) for number, line in lines for match in search.finditer(line)]
+        if found:
+            # What stands there twice is meant where it does for the second time.
+            number, line, match = found[-1 if finding.reason.startswith("listed twice") else 0]
+            return Place(number, match.start(1) + 1, len(match[1]), line)
     number, line = lines[0]
     bare = line.strip(_BLANKS)
     return Place(number, line.index(bare) + 1, max(len(bare), 1), line)
