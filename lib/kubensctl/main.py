@@ -12,13 +12,58 @@ import kubens
 from kubensctl import terminal
 from kubensctl.failure import Failure
 
-DESCRIPTION = "Look at and change which services run in the shared namespaces of kubens."
+DESCRIPTION = "See, check and change which services run in the shared namespaces of kubens."
 
 EXAMPLES = """\
-What would the next reload do, and is there anything wrong with it?
+Is it working?
+  kubensctl status
+
+What would the next reload do, and is anything wrong with it?
   kubensctl check
   kubensctl plan --diff
-"""
+
+Why is the kubelet started like this, or not like this?
+  kubensctl explain kubelet
+
+Have containerd and the kubelet run in the namespace, at once:
+  kubensctl wrap --now containerd kubelet
+
+CRI-O enters by itself when it is told of the namespace:
+  kubensctl env --now crio
+
+What would that do?
+  kubensctl wrap --now --dry-run docker
+
+Back to how it was:
+  kubensctl release --now containerd kubelet
+
+Options of a verb: kubensctl VERB --help. All of it: man kubensctl."""
+
+VERB_EXAMPLES = {
+    "status": """\
+  kubensctl status                      all namespaces
+  kubensctl status kubens --json        one of them, for a program
+
+Exit status: 0 all is as configured, 3 something is not, 1 systemd could not be asked.""",
+    "check": """\
+  kubensctl check                       this machine
+  kubensctl check --root /mnt           the system that is mounted there
+  kubensctl check ./new.conf            a file before it is put into /etc/kubens
+
+Exit status: 0 no errors, 1 errors.""",
+    "plan": """\
+  kubensctl plan --diff                 what would the next reload change?
+  kubensctl plan --output /tmp/units    as files, to look at""",
+    "explain": """\
+  kubensctl explain kubelet""",
+    "wrap": """\
+  kubensctl wrap --now k3s
+  kubensctl wrap --namespace blue buildkit""",
+    "env": """\
+  kubensctl env --now crio""",
+    "release": """\
+  kubensctl release --now k3s""",
+}
 
 
 def main() -> int:
@@ -53,10 +98,10 @@ def parser() -> argparse.ArgumentParser:
     made = _Parser(
         prog="kubensctl",
         description=DESCRIPTION,
-        epilog="examples:\n" + "\n".join(f"  {line}" if line else "" for line in EXAMPLES.splitlines()),
+        epilog=EXAMPLES,
     )
     made.add_argument("--version", action="version", version=f"kubensctl {kubens.__version__}")
-    verbs = made.add_subparsers(metavar="VERB", required=True)
+    verbs = made.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     verb = _verb(verbs, "status", "show each namespace, and whether its services really run in it")
     verb.add_argument("name", metavar="NAME", nargs="?", help="this namespace only")
@@ -106,9 +151,10 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
 
 
-def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, summary: str, module: str = "", epilog: str = ""
-          ) -> _Parser:  # fmt: skip
-    verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=epilog)
+def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, summary: str, module: str = "") -> _Parser:
+    description = summary[0].upper() + summary[1:] + "."
+    epilog = f"examples:\n{VERB_EXAMPLES[name]}"
+    verb = verbs.add_parser(name, help=summary, description=description, epilog=epilog)
     verb.set_defaults(module=module or name, verb=name)
     return verb
 

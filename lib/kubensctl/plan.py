@@ -10,7 +10,7 @@ import tempfile
 from kubens.files import Root, Unreadable
 from kubens.finding import ERROR, Finding
 from kubensctl import planning, terminal
-from kubensctl.planning import GENERATED, PROBLEMS
+from kubensctl.planning import GENERATED, GENERATED_EARLY, PROBLEMS
 from kubensctl.terminal import Terminal
 
 # A tree as text by path; a link is text as well.
@@ -27,12 +27,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         findings += planned.write(arguments.output)
     else:
-        with tempfile.TemporaryDirectory(prefix="kubensctl-") as output:
-            findings += planned.write(output)
-            new = read_tree(output)
+        with tempfile.TemporaryDirectory(prefix="kubensctl-") as output, \
+                tempfile.TemporaryDirectory(prefix="kubensctl-") as early:  # fmt: skip
+            findings += planned.write(output, early)
+            new = {**_read_tree(output, GENERATED), **_read_tree(early, GENERATED_EARLY)}
         out = terminal.standard_output()
         if arguments.diff:
-            _show_difference(out, live_tree(root), new)
+            _show_difference(out, _live_tree(root), new)
         else:
             _show(out, new)
         out.flush()
@@ -45,29 +46,32 @@ def _report(errors: Terminal, findings: list[Finding]) -> None:
         errors.line(f"kubensctl: {finding.severity}: {finding}")
 
 
-def read_tree(output: str) -> Tree:
-    """What systemd will see of an output directory."""
+def _read_tree(output: str, place: str) -> Tree:
+    """What systemd will see of an output directory, by the paths that it will have there."""
     tree = {}
     for directory, subdirectories, files in os.walk(output):
         # Where the writer keeps the texts that the drop-ins are links to.
         subdirectories[:] = [name for name in subdirectories if name != ".kubens"]
         for name in files:
             path = os.path.join(directory, name)
-            tree[os.path.relpath(path, output)] = _content(path, Root())
+            tree[f"{place}/{os.path.relpath(path, output)}"] = _content(path, Root())
     return tree
 
 
-def live_tree(root: Root) -> Tree:
+def _live_tree(root: Root) -> Tree:
     """What the last reload left of ours among the output of all generators."""
-    tree = {}
-    inside = f"{GENERATED}/.kubens"
-    for namespace in _walk(root, inside):
-        parts = namespace.split("/", 2)
+    written = [PROBLEMS, f"multi-user.target.wants/{PROBLEMS}"]
+    for path in _walk(root, f"{GENERATED}/.kubens"):
+        # NAMESPACE/units/PATH
+        parts = path.split("/", 2)
         if len(parts) == 3 and parts[1] == "units":
-            tree[parts[2]] = _content(f"{GENERATED}/{parts[2]}", root)
-    for path in (PROBLEMS, f"multi-user.target.wants/{PROBLEMS}"):
-        if root.link(f"{GENERATED}/{path}") is not None or root.exists(f"{GENERATED}/{path}"):
-            tree[path] = _content(f"{GENERATED}/{path}", root)
+            written.append(parts[2])
+    tree = {}
+    for path in written:
+        for directory in (GENERATED_EARLY, GENERATED):
+            if root.link(f"{directory}/{path}") is not None or root.exists(f"{directory}/{path}"):
+                tree[f"{directory}/{path}"] = _content(f"{directory}/{path}", root)
+                break
     return tree
 
 
@@ -104,15 +108,15 @@ def _show(out: Terminal, tree: Tree) -> None:
             out.line()
         text = tree[path]
         if text.startswith("→ "):
-            out.line(out.paint(f"# {GENERATED}/{path} {text.rstrip()}", terminal.BLUE))
+            out.line(out.paint(f"# {path} {text.rstrip()}", terminal.BLUE))
         else:
-            out.line(out.paint(f"# {GENERATED}/{path}", terminal.BLUE))
+            out.line(out.paint(f"# {path}", terminal.BLUE))
             out.line(text.rstrip("\n"))
 
 
 def _show_difference(out: Terminal, old: Tree, new: Tree) -> None:
     for path in sorted({*old, *new}):
-        show_lines(out, unified(f"{GENERATED}/{path}", old.get(path), new.get(path)))
+        show_lines(out, unified(path, old.get(path), new.get(path)))
 
 
 def show_lines(out: Terminal, lines: list[str]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Where systemd puts what the generator writes into its first directory.
 GENERATED = "/run/systemd/generator"
+# The second directory's units come before those of /etc.
+GENERATED_EARLY = "/run/systemd/generator.early"
 PROBLEMS = "kubens-problems.service"
 
 
@@ -81,12 +83,12 @@ class Planned:
                         return path, text
         return None
 
-    def write(self, output: str) -> list[Finding]:
-        """Write what the boot would write into a directory; what could not be written."""
+    def write(self, output: str, early: str = "") -> list[Finding]:
+        """Write what the boot would write into its first two directories; what could not be written."""
         os.makedirs(output, exist_ok=True)
         if self.switched_off:
             return []
-        findings = write.write(self.plan, output)
+        findings = write.write(self.plan, output, early)
         errors = [str(finding) for finding in [*self.plan.findings, *findings] if finding.severity == ERROR]
         if errors:
             failed = write.write_unit(output, PROBLEMS, render.problems_service(errors), "multi-user.target")

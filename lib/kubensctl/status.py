@@ -171,8 +171,9 @@ def _listed(planned: Planned, bus: Manager, namespace: MountNamespace) -> list[t
     found: dict[str, str] = {}
     for name, member in planned.members(namespace).items():
         unit = planned.inventory.units.get(name)
-        if unit is not None and names.kind(unit.name) == names.TEMPLATE:
-            instances = {*bus.instances(unit.name), *planned.inventory.instances.get(name, ())}
+        template = unit.name if unit is not None else name
+        if names.kind(template) == names.TEMPLATE:
+            instances = {*bus.instances(template), *planned.inventory.instances.get(name, ())}
             for instance in sorted(instances) or [name]:
                 found.setdefault(instance, member.mode)
         else:
