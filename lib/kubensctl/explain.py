@@ -80,7 +80,7 @@ def _field(out: Terminal, name: str, text: str, colour: str = PLAIN) -> None:
 
 
 def _show_setting(out: Terminal, unit: Unit, key: str, wrapped: bool) -> None:
-    """The assignments of one setting as systemd applies them: an empty one takes back all above it."""
+    """The assignments of one setting as systemd applies them: an empty one resets all above it."""
     settings = unit.service[key]
     resets = [number for number, setting in enumerate(settings) if not setting.value]
     alive_from = resets[-1] if resets else 0
@@ -88,11 +88,11 @@ def _show_setting(out: Terminal, unit: Unit, key: str, wrapped: bool) -> None:
     for number, setting in enumerate(settings):
         place = (printable(f"{setting.file}:{setting.line}"), PLAIN)
         if not setting.value:
-            rows.append([place, (f"{key}=", PLAIN if number == alive_from else GREY), ("takes back all above", GREY)])
+            rows.append([place, ("resets", PLAIN), (f"{key}=", PLAIN if number == alive_from else GREY)])
         elif number < alive_from:
-            rows.append([place, (printable(f"{key}={setting.value}"), GREY), ("taken back below", GREY)])
+            rows.append([place, ("reset below", GREY), (printable(f"{key}={setting.value}"), GREY)])
         else:
-            rows.append([place, (printable(f"{key}={setting.value}"), BOLD), ("", PLAIN)])
+            rows.append([place, ("", PLAIN), (printable(f"{key}={setting.value}"), BOLD)])
     note = "" if wrapped else " (stays as it is)"
     out.line(f"\n{key}={note}, in the order systemd applies it:" if len(rows) > 1 else f"\n{key}={note}:")
     out.table(rows, indent=2)

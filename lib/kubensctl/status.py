@@ -259,7 +259,7 @@ def _show(out: Terminal, namespace: Namespace) -> None:
     inside = "only root can see where they run" if None in states else f"{states.count(INSIDE)} inside"
     _field(out, "Members", f"{len(states)}, {inside}")
     titles = [(title, GREY) for title in ("UNIT", "MODE", "STATE", "PROCESS", "")]
-    out.table([titles, *map(_row, namespace.members)], indent=4)
+    out.table([titles, *map(_row, namespace.members)], indent=4, fold=True)
 
 
 def _hidden(mounts: int | None) -> str:

@@ -57,14 +57,20 @@ class Terminal:
         )
         self.line(first + "\n".join(wrapped)[len(first) :])
 
-    def table(self, rows: Sequence[Sequence[Painted]], indent: int = 0) -> None:
-        """Rows of painted cells, columns two blanks apart, the last one as long as it is."""
+    def table(self, rows: Sequence[Sequence[Painted]], indent: int = 0, fold: bool = False) -> None:
+        """Rows of painted cells, columns two blanks apart, the last one as long as it is or folded in its column."""
         widths = [max(len(row[column][0]) for row in rows) for column in range(len(rows[0]) - 1)]
+        left = indent + sum(widths) + 2 * len(widths)
         for row in rows:
             cells = [self.paint(text, colour) + " " * (width - len(text))
                      for (text, colour), width in zip(row, widths)]  # fmt: skip
-            cells.append(self.paint(*row[-1]))
-            self.line((" " * indent + "  ".join(cells)).rstrip())
+            text, colour = row[-1]
+            folded = textwrap.wrap(
+                text, max(self.width - left, 24), break_long_words=False, break_on_hyphens=False
+            ) if fold and self.width else [text]  # fmt: skip
+            self.line((" " * indent + "  ".join([*cells, self.paint("".join(folded[:1]), colour)])).rstrip())
+            for more in folded[1:]:
+                self.line(" " * left + self.paint(more, colour))
 
     def flush(self) -> None:
         self._stream.flush()

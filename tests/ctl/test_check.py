@@ -47,14 +47,14 @@ def test_json_has_the_findings_of_the_generator(tmp_path: Path) -> None:
 
 
 def test_warnings_and_notices_are_no_failure(tmp_path: Path) -> None:
-    root = tree(tmp_path, {**GOOD, CONF: "[MountNamespace]\nWrap=a nothere\nWrapp=b\n"}, ("a",))
+    root = tree(tmp_path, {**GOOD, CONF: "[MountNamespace]\nWrap=a nothere\nWrapped=b\n"}, ("a",))
     status, findings = _check(root)
     assert (status, [f["severity"] for f in findings]) == (0, ["warning", "notice"])
 
 
 UNDERLINED = [
     pytest.param("[MountNamespace]\nWrap=a \\\n  # why\n\tnothere\n", f"{CONF}:4:2: notice", "nothere", id="continued"),
-    pytest.param("[MountNamespace]\nWrap=a\nWrapp=a\n", f"{CONF}:3:1: warning", "Wrapp", id="key"),
+    pytest.param("[MountNamespace]\nWrap=a\nWrapped=a\n", f"{CONF}:3:1: warning", "Wrapped", id="key"),
     pytest.param("[MountNamespace]\nWrap=a\nWhenMissing = maybe\n", f"{CONF}:3:15: warning", "maybe", id="value"),
     pytest.param("[MountNamespace]\nWrap=a\n[Foo]\n", f"{CONF}:3:1: warning", "[Foo]", id="section"),
     pytest.param("[MountNamespace]\nWrap=a a.service\n", f"{CONF}:2:8: warning", "a.service", id="twice"),
