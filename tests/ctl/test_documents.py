@@ -233,26 +233,21 @@ def _complete_zsh(path: str, typed: str) -> str:
     try:
         setup = f"PS1=READY; fpath=({COMPLETION} $fpath); autoload -Uz compinit; compinit -u -D; echo SET''UP\n"
         os.write(terminal, setup.encode())
-        _read_until(terminal, "SETUP")
-        _read_until(terminal, "READY")
+        _read_until(terminal, r"SETUP\r?\n.*READY")
         os.write(terminal, f"kubensctl {typed}\t".encode())
-        written = _read_until(terminal, "", quiet=1.0)
+        written = _read_until(terminal, re.escape(typed) + r"\S* $")
     finally:
         os.close(terminal)  # which hangs up on the shell
         os.waitpid(pid, 0)
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07", "", written)
+    return written
 
 
-def _read_until(terminal: int, text: str, quiet: float = 20.0) -> str:
-    """What is written up to a text, or until nothing comes any more. Fails after a long time."""
+def _read_until(terminal: int, pattern: str, timeout: float = 20.0) -> str:
+    """What is written up to a pattern, without the sequences that move the cursor; after a long time, whatever came."""
     found = ""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        ready, _, _ = select.select([terminal], [], [], quiet)
-        if not ready:
-            break
-        found += os.read(terminal, 65536).decode(errors="replace")
-        if text and text in found:
-            break
-    assert text in found
+    deadline = time.monotonic() + timeout
+    while not re.search(pattern, found, re.DOTALL) and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.1)[0]:
+            found += os.read(terminal, 65536).decode(errors="replace")
+            found = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x07", "", found)
     return found
