@@ -90,7 +90,9 @@ class Changes:
                 self._bus.enqueue("Start", unit)
         except BaseException:
             if running:
-                self._out.line(f"Interrupted. To go on: systemctl daemon-reload; systemctl start {' '.join(running)}")
+                # The stop goes on by itself; before it is over, the reload would let nobody go.
+                steps = f"systemctl stop {service}; systemctl daemon-reload; systemctl start {' '.join(running)}"
+                self._out.line(f"Interrupted. To go on: {steps}")
             raise
         return self._follow(again, "starting")
 

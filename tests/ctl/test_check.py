@@ -143,12 +143,15 @@ def test_a_domain_that_wrapping_would_change(tmp_path: Path) -> None:
     assert _check(root) == (0, [])
 
 
-def test_the_machine_itself(machine: Maker) -> None:
-    ctl = Node(machine)
+def test_the_machine_itself(machine: Maker, lower: str) -> None:
+    ctl = Node(machine, lower)
     node = ctl.machine
     configure(node, "[MountNamespace]\nWrap=a\n")
     service(node, "a.service", "ExecStart=/bin/sleep 1000\nNoSuchSetting=1")
     node.boot()
+    # The plan is what the generator wrote when the machine booted.
+    assert ctl.ctl("plan", "--diff").stdout == ""
+    assert "zz-kubens.conf" in ctl.ctl("plan").stdout
     # What systemd has to say of the unit without us is none of our findings.
     assert "NoSuchSetting" in node.run("systemd-analyze", "verify", "a.service", check=False).stderr
     assert ctl.ctl("check").stdout == "1 namespace, 1 service: nothing to mend.\n"

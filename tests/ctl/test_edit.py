@@ -281,6 +281,21 @@ def test_a_service_that_does_not_come_back(machine: Maker) -> None:
     assert done.stdout.endswith("Failed; for the reason: systemctl status kubelet.service\n")
 
 
+def test_interrupted_it_says_how_to_go_on(machine: Maker) -> None:
+    ctl = Node(machine)
+    _services(ctl)
+    ctl.machine.write("/etc/systemd/system/runtime.service.d/x.conf", "[Service]\nExecStop=/bin/sleep 4\n")
+    assert ctl.ctl("wrap", "runtime", "kubelet", "--now").returncode == 0
+    done = ctl.ctl("release", "kubelet", "--now", front=("timeout", "--preserve-status", "--signal=INT", "2"))
+    assert done.returncode == 130
+    assert done.stderr == ""
+    command = re.search(r"^Interrupted\. To go on: (.*)$", done.stdout, re.MULTILINE)
+    assert command
+    ctl.machine.run("sh", "-c", command[1])
+    assert _inside(ctl) == [True, False, False]
+    assert all(ctl.machine.main_pid(unit) for unit in ("runtime", "kubelet", "tool"))
+
+
 def test_progress_on_a_terminal(machine: Maker) -> None:
     ctl = Node(machine)
     _services(ctl)
