@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ from kubensctl.terminal import BOLD, GREEN, GREY, PLAIN, RED, YELLOW, Painted, T
 INSIDE, OUTSIDE, STOPPED, REFUSED, MISSING = "inside", "outside", "stopped", "refused", "missing"
 _COLOURS = {INSIDE: GREEN, OUTSIDE: YELLOW, STOPPED: GREY, REFUSED: RED, MISSING: GREY}
 NOT_AS_CONFIGURED = 3
+# Seconds that a process which is about to enter the namespace is given to do so.
+_ENTERING = 1.0
 # PID 1's view of /run: inside the namespace, where this may run as well, the pin is hidden.
 _HOST = "/proc/1/root"
 
@@ -204,6 +207,10 @@ def _judge(member: Member, planned: Planned, namespace: Namespace, state: State)
 
 def _judge_process(member: Member, namespace: Namespace, state: State) -> None:
     inode = namespace_of(member.process)
+    deadline = time.monotonic() + _ENTERING
+    while inode not in (None, namespace.inode) and _is_entering(member.process) and time.monotonic() < deadline:
+        time.sleep(_ENTERING / 50)
+        inode = namespace_of(member.process)
     if inode is None:
         member.note = ""
     elif inode == namespace.inode:
@@ -219,6 +226,12 @@ def _judge_process(member: Member, namespace: Namespace, state: State) -> None:
             member.note = f"does not enter by $KUBENSMNT, or: systemctl restart {member.unit}"
         else:
             member.note = f"systemctl restart {member.unit}"
+
+
+def _is_entering(pid: int) -> bool:
+    """Whether this is what a service's main process is first: systemd takes a service for started before it is in."""
+    command = _command(pid)
+    return command.startswith("(") or command in ("nsenter", "kubensenter", "env", "sh", "systemd-executo")
 
 
 def _process(state: State) -> int:

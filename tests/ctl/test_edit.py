@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ctl import PROGRAM, Maker, Node, kubensctl, tree, write
-from kubens_machine import is_inside, service
+from kubens_machine import service, whereabouts
 
 FILE = "/etc/kubens/50-kubensctl.conf"
 OTHER = "/etc/kubens/services.conf"
@@ -216,7 +216,7 @@ def _services(ctl: Node) -> None:
 
 
 def _inside(ctl: Node) -> list[bool]:
-    return [is_inside(ctl.machine, unit) for unit in ("runtime", "kubelet", "tool")]
+    return [place == "inside" for place in whereabouts(ctl.machine, "runtime", "kubelet", "tool")]
 
 
 def test_now_brings_all_of_them_in_and_out(machine: Maker, lower: str) -> None:
