@@ -1,0 +1,136 @@
+"""`kubensctl plan`: what the generator would write, as text, as a difference, or as files."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import tempfile
+
+from kubens.files import Root, Unreadable
+from kubens.finding import ERROR, Finding
+from kubensctl import planning, terminal
+from kubensctl.planning import GENERATED, GENERATED_EARLY, PROBLEMS
+from kubensctl.terminal import Terminal
+
+# A tree as text by path; a link is text as well.
+Tree = dict[str, str]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    root = Root(arguments.root)
+    planned = planning.make(root)
+    errors = terminal.standard_error()
+    findings = list(planned.plan.findings)
+    if planned.switched_off:
+        errors.line("kubensctl: kubens=0 is on the kernel command line, nothing is generated")
+    if arguments.output is not None:
+        findings += planned.write(arguments.output)
+    else:
+        with tempfile.TemporaryDirectory(prefix="kubensctl-") as output, \
+                tempfile.TemporaryDirectory(prefix="kubensctl-") as early:  # fmt: skip
+            findings += planned.write(output, early)
+            new = {**_read_tree(output, GENERATED), **_read_tree(early, GENERATED_EARLY)}
+        out = terminal.standard_output()
+        if arguments.diff:
+            _show_difference(out, _live_tree(root), new)
+        else:
+            _show(out, new)
+        out.flush()
+    _report(errors, findings)
+    return 1 if any(finding.severity == ERROR for finding in findings) else 0
+
+
+def _report(errors: Terminal, findings: list[Finding]) -> None:
+    for finding in findings:
+        errors.line(f"kubensctl: {finding.severity}: {finding}")
+
+
+def _read_tree(output: str, place: str) -> Tree:
+    """What systemd will see of an output directory, by the paths that it will have there."""
+    tree = {}
+    for directory, subdirectories, files in os.walk(output):
+        # Where the writer keeps the texts that the drop-ins are links to.
+        subdirectories[:] = [name for name in subdirectories if name != ".kubens"]
+        for name in files:
+            path = os.path.join(directory, name)
+            tree[f"{place}/{os.path.relpath(path, output)}"] = _content(path, Root())
+    return tree
+
+
+def _live_tree(root: Root) -> Tree:
+    """What the last reload left of ours among the output of all generators."""
+    written = [PROBLEMS, f"multi-user.target.wants/{PROBLEMS}"]
+    for path in _walk(root, f"{GENERATED}/.kubens"):
+        # NAMESPACE/units/PATH
+        parts = path.split("/", 2)
+        if len(parts) == 3 and parts[1] == "units":
+            written.append(parts[2])
+    tree = {}
+    for path in written:
+        for directory in (GENERATED_EARLY, GENERATED):
+            if root.link(f"{directory}/{path}") is not None or root.exists(f"{directory}/{path}"):
+                tree[f"{directory}/{path}"] = _content(f"{directory}/{path}", root)
+                break
+    return tree
+
+
+def _walk(root: Root, directory: str, prefix: str = "") -> list[str]:
+    """The paths of all files below a directory, relative to it."""
+    found = []
+    try:
+        entries = root.entries(directory)
+    except (OSError, Unreadable):
+        return []
+    for entry in entries:
+        if root.link(f"{directory}/{entry.name}") is None and not root.is_file(f"{directory}/{entry.name}"):
+            found += _walk(root, f"{directory}/{entry.name}", f"{prefix}{entry.name}/")
+        else:
+            found.append(prefix + entry.name)
+    return found
+
+
+def _content(path: str, root: Root) -> str:
+    target = root.link(path)
+    # Drop-ins are links to their text; of all others the target is what counts.
+    if target is not None and "/.kubens/" not in target:
+        return f"→ {target}\n"
+    try:
+        return root.read(path) or ""
+    except (OSError, Unreadable) as error:
+        return f"({error})\n"
+
+
+def _show(out: Terminal, tree: Tree) -> None:
+    """As systemctl cat does."""
+    for number, path in enumerate(sorted(tree)):
+        if number:
+            out.line()
+        text = tree[path]
+        if text.startswith("→ "):
+            out.line(out.paint(f"# {path} {text.rstrip()}", terminal.BLUE))
+        else:
+            out.line(out.paint(f"# {path}", terminal.BLUE))
+            out.line(text.rstrip("\n"))
+
+
+def _show_difference(out: Terminal, old: Tree, new: Tree) -> None:
+    for path in sorted({*old, *new}):
+        show_lines(out, unified(path, old.get(path), new.get(path)))
+
+
+def show_lines(out: Terminal, lines: list[str]) -> None:
+    """The lines of a unified difference, coloured."""
+    colours = {"+": terminal.GREEN, "-": terminal.RED, "@": terminal.BLUE}
+    for line in lines:
+        colour = terminal.BOLD if line.startswith(("+++", "---")) else colours.get(line[:1], terminal.PLAIN)
+        out.line(out.paint(line, colour))
+
+
+def unified(path: str, old: str | None, new: str | None) -> list[str]:
+    """The lines of a unified difference; None where there is no such file."""
+    before, after = ("/dev/null" if text is None else path for text in (old, new))
+    lines = difflib.unified_diff(
+        (old or "").splitlines(), (new or "").splitlines(), before, after, lineterm=""
+    )  # fmt: skip
+    return list(lines)

@@ -1,0 +1,127 @@
+"""What is written for people: colours as systemctl has them, columns, and nothing that could confuse a terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+# The escape sequences of systemctl (src/basic/terminal-util.h).
+RED, GREEN, YELLOW, GREY, BOLD, BLUE = "0;1;31", "0;1;32", "0;1;38;5;185", "0;38;5;245", "0;1;39", "0;1;34"
+PLAIN = ""
+
+# A piece of text and its colour.
+Painted = tuple[str, str]
+
+
+class Terminal:
+    """An output stream; plain where it is piped, $NO_COLOR is set or the terminal is dumb."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_terminal = stream.isatty()
+        dumb = os.environ.get("TERM", "dumb") == "dumb" or bool(os.environ.get("NO_COLOR"))
+        self.is_coloured = self.is_terminal and not dumb
+
+    @property
+    def width(self) -> int:
+        """Columns to fill; 0 where lines must stay whole, for they are piped."""
+        return shutil.get_terminal_size().columns if self.is_terminal else 0
+
+    def paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self.is_coloured and colour and text else text
+
+    def line(self, text: str = "") -> None:
+        self._stream.write(text + "\n")
+
+    def write(self, text: str) -> None:
+        self._stream.write(text)
+
+    def wrapped(self, text: str, indent: int, first: str = "") -> None:
+        """A paragraph behind `first`, in lines of the terminal's width; one line where there is none."""
+        if not self.width:
+            self.line(first + text)
+            return
+        margin = " " * indent
+        # Words that are longer than a line are paths and commands: people copy them whole.
+        wrapped = textwrap.wrap(
+            text,
+            max(self.width, indent + 30),
+            initial_indent=" " * len(first),
+            subsequent_indent=margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        self.line(first + "\n".join(wrapped)[len(first) :])
+
+    def table(self, rows: Sequence[Sequence[Painted]], indent: int = 0, fold: bool = False) -> None:
+        """Rows of painted cells, columns two blanks apart, the last one as long as it is or folded in its column."""
+        widths = [max(len(row[column][0]) for row in rows) for column in range(len(rows[0]) - 1)]
+        left = indent + sum(widths) + 2 * len(widths)
+        for row in rows:
+            cells = [self.paint(text, colour) + " " * (width - len(text))
+                     for (text, colour), width in zip(row, widths)]  # fmt: skip
+            text, colour = row[-1]
+            folded = textwrap.wrap(
+                text, max(self.width - left, 24), break_long_words=False, break_on_hyphens=False
+            ) if fold and self.width else [text]  # fmt: skip
+            self.line((" " * indent + "  ".join([*cells, self.paint("".join(folded[:1]), colour)])).rstrip())
+            for more in folded[1:]:
+                self.line(" " * left + self.paint(more, colour))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+class Progress:
+    """What becomes of some units: redrawn in place on a terminal, else a line whenever something changes."""
+
+    def __init__(self, out: Terminal, units: Sequence[str]) -> None:
+        self._out = out
+        self._units = units
+        self._width = max(map(len, units), default=0)
+        self._shown: dict[str, Painted] = {}
+
+    def update(self, texts: Mapping[str, Painted]) -> None:
+        if texts == self._shown:
+            return
+        redraw = self._out.is_coloured
+        if redraw and self._shown:
+            self._out.write(f"\x1b[{len(self._units)}A")
+        for unit in self._units:
+            text, colour = texts[unit]
+            if redraw or texts[unit] != self._shown.get(unit):
+                clear = "\x1b[K" if redraw else ""
+                self._out.line(f"  {unit:{self._width}}  {self._out.paint(text, colour)}{clear}")
+        self._shown = dict(texts)
+        self._out.flush()
+
+
+def standard_output() -> Terminal:
+    return Terminal(sys.stdout)
+
+
+def standard_error() -> Terminal:
+    return Terminal(sys.stderr)
+
+
+def printable(text: str) -> str:
+    """The text with everything a terminal might obey, or cannot show, written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(_printable(c) for c in text)
+
+
+def _printable(c: str) -> str:
+    if c.isprintable():
+        return c
+    if c == "\t":
+        return "    "
+    code = ord(c)
+    # An undecodable byte, as the decoder leaves it.
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
