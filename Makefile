@@ -11,6 +11,9 @@ ENV_SERVICES =
 LIBRARY = $(PREFIX)/lib/kubens
 GENERATORS = $(PREFIX)/lib/systemd/system-generators
 SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
+SHARE = $(DESTDIR)$(PREFIX)/share
+# Made by `man`; `install`, which has to do with the interpreter alone, takes what is there.
+PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 
 # Where `releases` puts the trees of other systemd releases, and `check` looks for them.
 TREES = build/trees
@@ -22,11 +25,11 @@ ARGS =
 RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
-PACKAGES = gcc git iproute2 libsystemd-dev nftables pkg-config procps python3-dev python3-venv shellcheck strace \
-	systemd-container util-linux
+PACKAGES = fish gcc git groff iproute2 libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
+	shellcheck strace systemd-container util-linux zsh
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages demo check check-faults fuzz lint bench docs releases
+.PHONY: help install uninstall setup packages man demo check check-faults fuzz lint bench docs releases
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +43,15 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
 	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY) generator/start.py $(DESTDIR)$(LIBRARY)/start.pyc
 	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
+	sed -e '1s|.*|#!$(PYTHON) -I|' -e 's|^LIBRARY = .*|LIBRARY = "$(LIBRARY)"|' bin/kubensctl \
+		>$(DESTDIR)$(PREFIX)/bin/kubensctl
+	chmod 755 $(DESTDIR)$(PREFIX)/bin/kubensctl
+	install -D -m 644 conf/completion/kubensctl.bash $(SHARE)/bash-completion/completions/kubensctl
+	install -D -m 644 conf/completion/_kubensctl $(SHARE)/zsh/site-functions/_kubensctl
+	install -D -m 644 conf/completion/kubensctl.fish $(SHARE)/fish/vendor_completions.d/kubensctl.fish
+	for page in $(notdir $(wildcard $(PAGES))); do \
+		install -D -m 644 build/man/$$page $(SHARE)/man/man$${page##*.}/$$page; \
+	done
 	test -e $(SERVICES_CONF) || sh conf/services.sh "$(WRAP_SERVICES)" "$(ENV_SERVICES)" \
 		<conf/services.conf >$(SERVICES_CONF)
 	sed -e 's|^lib=.*|lib=$(LIBRARY)|' -e 's|^start=.*|start=$(LIBRARY)/start|' -e 's|^python=.*|python=$(PYTHON)|' generator/kubens-generator \
@@ -50,7 +62,10 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 uninstall: ## remove what `install` put there, except for the configuration
 	@set -- $(DESTDIR)/run/kubens-generator/*; [ ! -e "$$1" ] || \
 		{ echo 'namespaces live: stop them first (systemctl stop kubens.service)' >&2; exit 1; }
-	rm -f $(DESTDIR)$(GENERATORS)/kubens-generator $(DESTDIR)$(PREFIX)/bin/kubensenter
+	rm -f $(DESTDIR)$(GENERATORS)/kubens-generator $(DESTDIR)$(PREFIX)/bin/kubensenter \
+		$(DESTDIR)$(PREFIX)/bin/kubensctl $(SHARE)/bash-completion/completions/kubensctl \
+		$(SHARE)/zsh/site-functions/_kubensctl $(SHARE)/fish/vendor_completions.d/kubensctl.fish
+	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -rf $(DESTDIR)$(LIBRARY)
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
@@ -68,6 +83,12 @@ packages:
 
 check: setup ## run all tests
 	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+
+man: .venv/ready $(PAGES) ## make the manual pages, for install to find
+
+build/man/%: man/%.rst
+	@mkdir -p $(@D)
+	.venv/bin/python -m docutils --writer=manpage --strict $< $@
 
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py

@@ -137,5 +137,3 @@ def _progress(state: State, doing: str) -> tuple[str, str]:
         return f"{doing}, {state.active} ({state.sub})", terminal.YELLOW
     colour = terminal.RED if state.is_failed else terminal.GREEN if state.active == "active" else terminal.PLAIN
     return f"{state.active} ({state.sub})", colour
-
-

@@ -227,5 +227,3 @@ def _verify_finding(line: str) -> Finding:
     if colon and names.kind(unit):
         return Finding(WARNING, "", 0, unit, f"systemd-analyze verify: {reason}")
     return Finding(WARNING, "", 0, "", f"systemd-analyze verify: {line}")
-
-

@@ -157,4 +157,3 @@ def _strings(texts: Sequence[str]) -> list[_Argument]:
 
 def _text(value: bytes | str) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-

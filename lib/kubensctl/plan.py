@@ -9,8 +9,9 @@ import tempfile
 
 from kubens.files import Root, Unreadable
 from kubens.finding import ERROR, Finding
+from kubens.write import PROBLEMS
 from kubensctl import planning, terminal
-from kubensctl.planning import GENERATED, GENERATED_EARLY, PROBLEMS
+from kubensctl.planning import GENERATED, GENERATED_EARLY
 from kubensctl.terminal import Terminal
 
 # A tree as text by path; a link is text as well.

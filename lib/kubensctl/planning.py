@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from kubens import boot, config, inventory, names, plan, render, write
+from kubens import boot, config, inventory, names, plan, write
 from kubens.config import Configuration, Member, MountNamespace
 from kubens.files import SIZE_MAX, Root
-from kubens.finding import ERROR, Finding
+from kubens.finding import Finding
 from kubens.inventory import Inventory
 from kubens.plan import Plan
 from kubens.units import Unit, Units
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 GENERATED = "/run/systemd/generator"
 # The second directory's units come before those of /etc.
 GENERATED_EARLY = "/run/systemd/generator.early"
-PROBLEMS = "kubens-problems.service"
 
 
 class Draft(Root):
@@ -88,12 +87,9 @@ class Planned:
         os.makedirs(output, exist_ok=True)
         if self.switched_off:
             return []
-        findings = write.write(self.plan, output, early)
-        errors = [str(finding) for finding in [*self.plan.findings, *findings] if finding.severity == ERROR]
-        if errors:
-            failed = write.write_unit(output, PROBLEMS, render.problems_service(errors), "multi-user.target")
-            findings += [failed] if failed else []
-        return findings
+        said = len(self.plan.findings)
+        write.write(self.plan, output, early)
+        return self.plan.findings[said:]
 
 
 def make(root: Root, files: Sequence[str] = ()) -> Planned:

@@ -40,7 +40,7 @@ def _show_line(out: Terminal, place: source.Place, colour: str) -> None:
 
 
 def summary(findings: Iterable[Finding]) -> str:
-    """"2 errors, 1 warning"; "" where there is nothing."""
+    """ "2 errors, 1 warning"; "" where there is nothing."""
     severities = [finding.severity for finding in findings]
     counts = ((severities.count(severity), severity) for severity in (ERROR, WARNING, NOTICE))
     return ", ".join(f"{count} {severity}{'s' * (count != 1)}" for count, severity in counts if count)

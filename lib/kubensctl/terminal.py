@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+from kubens import finding
+
 # The escape sequences of systemctl (src/basic/terminal-util.h).
 RED, GREEN, YELLOW, GREY, BOLD, BLUE = "0;1;31", "0;1;32", "0;1;38;5;185", "0;38;5;245", "0;1;39", "0;1;34"
 PLAIN = ""
@@ -110,18 +112,4 @@ def standard_error() -> Terminal:
 
 def printable(text: str) -> str:
     """The text with everything a terminal might obey, or cannot show, written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(_printable(c) for c in text)
-
-
-def _printable(c: str) -> str:
-    if c.isprintable():
-        return c
-    if c == "\t":
-        return "    "
-    code = ord(c)
-    # An undecodable byte, as the decoder leaves it.
-    if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return finding.printable(text.replace("\t", "    "))

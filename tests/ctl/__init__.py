@@ -68,11 +68,6 @@ class Node:
         self.machine: Machine = machine(lower, arguments=(*host, *_packages(packages)), **options)
         self._interpreter = () if lower == "/" else (*_ENVIRONMENT, f"PYTHONPATH={packages}", *_PYTHON)
         install(self.machine)
-        if not (self.machine.tree / "usr/bin/kubensctl").exists():
-            text = PROGRAM.read_text()
-            start = text.index("LIBRARY = ")
-            end = text.index("\n", start)
-            self.machine.write("/usr/bin/kubensctl", f'{text[:start]}LIBRARY = "/usr/lib/kubens"{text[end:]}', 0o755)
 
     def ctl(self, *arguments: str, front: tuple[str, ...] = (), **options: Any) -> subprocess.CompletedProcess[str]:
         """Run kubensctl in the machine; front: a command to run it with."""
