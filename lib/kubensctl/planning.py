@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from kubens import boot, config, inventory, names, plan, write
 from kubens.config import Configuration, Member, MountNamespace
 from kubens.files import SIZE_MAX, Root
-from kubens.finding import Finding
+from kubens.finding import ERROR, Finding
 from kubens.inventory import Inventory
 from kubens.plan import Plan
 from kubens.units import Unit, Units
