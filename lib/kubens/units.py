@@ -112,6 +112,13 @@ class Units:
         unit = Unit(self._real_name(name, path), path)
         if not self._apply(unit, path, fragment=True):
             return None
+        if unit.unreadable is None and self._is_link(path):
+            file, target = path[path.rindex("/") + 1 :], self._root.link(path) or ""
+            if target.rpartition("/")[2] != file and 0 < self._release() < 250:
+                reason = (
+                    f"systemd {self._release()} takes the link to {target} for an alias: link it under its own name"
+                )
+                unit.unreadable = (path, 0, reason)
         found = self._find_dropins(unit, self._all_names(name, path))
         unit.dropins = found
         for dropin in found:
@@ -179,6 +186,19 @@ class Units:
                         break
             self._ids[name] = found
         return found
+
+    def _release(self) -> int:
+        """The release of systemd that is installed, 0 where it does not show."""
+        for directory in ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"):
+            for name in self._root.files(directory, ".so"):
+                number = name[len("libsystemd-shared-") : -len(".so")]
+                if name.startswith("libsystemd-shared-") and number.isdigit():
+                    return int(number)
+        return 0
+
+    def _is_link(self, path: str) -> bool:
+        directory, _, name = path.rpartition("/")
+        return any(directory == place and name in links for place, _, links in self._places)
 
     def _aliases(self, real: str) -> list[str]:
         """The names of links that lead to a unit."""
