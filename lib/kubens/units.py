@@ -191,7 +191,7 @@ class Units:
         """The release of systemd that is installed, 0 where it does not show."""
         for directory in ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"):
             for name in self._root.files(directory, ".so"):
-                number = name[len("libsystemd-shared-") : -len(".so")]
+                number = name[len("libsystemd-shared-") : -len(".so")].partition(".")[0]
                 if name.startswith("libsystemd-shared-") and number.isdigit():
                     return int(number)
         return 0
