@@ -14,7 +14,7 @@ FIRST, LATER, SIZE, NAMES = (), "", 0, ()
 
 
 def load_later(name):
-    """The package's __getattr__ (PEP 562), which `from kubens import NAME` asks: load the later modules, all at once."""
+    """The package's __getattr__ (PEP 562), asked by `from kubens import NAME`: load the later modules, all at once."""
     package = sys.modules["kubens"]
     if name not in NAMES:
         raise AttributeError(name)
