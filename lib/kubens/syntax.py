@@ -48,16 +48,14 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
     """
     parsed = Parsed()
     assignments: list[tuple[str, str, int]] | None = None
-    ascii_only = text.isascii()
+    # No line of a short text is too long, and each of an ASCII text is valid.
+    doubtful = len(text) > LINE_MAX // 4 or not text.isascii()
     for number, logical in _logical_lines(text):
         line = logical.strip(BLANKS)
         if not line or line[0] in "#;":
             continue
-        if len(line) > LINE_MAX // 4 and len(line.encode("utf-8", "surrogateescape")) > LINE_MAX:
-            parsed.broken = (number, "line longer than 1 MiB")
-            return parsed
-        if not ascii_only and not line.isascii() and not _valid_text(line):
-            parsed.broken = (number, "not valid UTF-8")
+        if doubtful and (reason := _unacceptable(line)):
+            parsed.broken = (number, reason)
             return parsed
         if line[0] == "[":
             if line[-1] != "]" or not UNSAFE.isdisjoint(line[1:-1]):
@@ -113,6 +111,13 @@ def _join_lines(text: str) -> list[tuple[int, str]]:
         held = []
     found.append((start, "".join(held)))
     return found
+
+
+def _unacceptable(line: str) -> str:
+    """Why systemd gives up on a file that has this line, "" where it does not."""
+    if len(line) > LINE_MAX // 4 and len(line.encode("utf-8", "surrogateescape")) > LINE_MAX:
+        return "line longer than 1 MiB"
+    return "" if line.isascii() or _valid_text(line) else "not valid UTF-8"
 
 
 def _valid_text(text: str) -> bool:
