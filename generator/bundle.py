@@ -5,6 +5,7 @@ import importlib.util
 import marshal
 import os
 import sys
+import types
 
 library, start, target = sys.argv[1:]
 
@@ -76,8 +77,15 @@ def add(name, modules):
         modules[name] = module
 
 
+def bare(code):
+    """Without what only tracebacks show: names of files, and which line an instruction belongs to."""
+    lines = "co_linetable" if sys.version_info >= (3, 10) else "co_lnotab"
+    constants = (bare(constant) if isinstance(constant, types.CodeType) else constant for constant in code.co_consts)
+    return code.replace(co_consts=tuple(constants), co_filename="", **{lines: b""})
+
+
 def pairs(modules):
-    return tuple((module.name, module.code) for module in modules)
+    return tuple((module.name, bare(module.code)) for module in modules)
 
 
 first = {}
@@ -90,11 +98,12 @@ for module in first.values():
 later = [module for name, module in everything.items() if name not in first]
 file = f"later.{sys.implementation.cache_tag}"
 with open(f"{library}/{file}", "wb") as compiled:
-    marshal.dump(pairs(later), compiled)
-code = compile(parse(start), "start.py", "exec", dont_inherit=True, optimize=2)
+    size = compiled.write(marshal.dumps(pairs(later)))
+code = bare(compile(parse(start), "start.py", "exec", dont_inherit=True, optimize=2))
 # The compiler takes no code for a constant; the constant that start.py has in its place is replaced afterwards.
-values = (pairs(first.values()), file, tuple(module.name for module in later))
-code = code.replace(co_consts=tuple(values if constant == ((), "", ()) else constant for constant in code.co_consts))
+place = ((), "", 0, ())
+values = (pairs(first.values()), file, size, tuple(module.name.rpartition(".")[2] for module in later))
+code = code.replace(co_consts=tuple(values if constant == place else constant for constant in code.co_consts))
 with open(target, "wb") as compiled:
     # As py_compile writes it, PEP 552; nobody checks a file that is run directly against its source.
     compiled.write(importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code))

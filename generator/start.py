@@ -6,31 +6,27 @@ configured. Where that was not done, or for another interpreter, the modules are
 """
 
 import marshal
+import posix
 import sys
-from _frozen_importlib import ModuleSpec
 
-# bundle.py puts here: modules as (name, code), the file that holds the later ones, and their names.
-FIRST, LATER, NAMES = (), "", ()
+# bundle.py puts here: modules as (name, code), the file that holds the later ones and its size, and their names.
+FIRST, LATER, SIZE, NAMES = (), "", 0, ()
 
 
-class Bundle:
-    """An importer (importlib.abc.MetaPathFinder, Loader) of the later modules, all at once."""
+def load_later(name):
+    """The package's __getattr__ (PEP 562), asked by `from kubens import NAME`: load the later modules, all at once."""
+    package = sys.modules["kubens"]
+    if name not in NAMES:
+        raise AttributeError(name)
+    del package.__getattr__
+    # What a run makes it keeps to its end, so there is nothing to look for.
+    import gc
 
-    names = NAMES
-
-    def find_spec(self, name, path=None, target=None):
-        if name not in self.names:
-            return None
-        self.names = ()
-        with open(f"{sys.path[0]}/{LATER}", "rb", 0) as file:
-            run(marshal.loads(file.read()))
-        return ModuleSpec(name, self)
-
-    def create_module(self, spec):
-        return sys.modules[spec.name]
-
-    def exec_module(self, module):
-        """It has run already."""
+    gc.disable()
+    file = posix.open(f"{sys.path[0]}/{LATER}", posix.O_RDONLY | posix.O_CLOEXEC)
+    run(marshal.loads(posix.read(file, SIZE)))
+    posix.close(file)
+    return getattr(package, name)
 
 
 def run(modules):
@@ -48,7 +44,7 @@ def run(modules):
 sys.path.insert(0, sys.argv.pop(1))
 if FIRST:
     run(FIRST)
-    sys.meta_path.insert(0, Bundle())
+    sys.modules["kubens"].__getattr__ = load_later
 
 from kubens.boot import main  # noqa: E402
 

@@ -20,7 +20,7 @@ REFUSED: dict[str, Content] = {
 
 # What a boot without any configuration costs, and all there is.
 NOTHING = ["kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.finding", "kubens.names", "kubens.syntax"]
-EVERYTHING = ["kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
+EVERYTHING = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
               "kubens.files", "kubens.finding", "kubens.inventory", "kubens.log", "kubens.names", "kubens.plan",
               "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
               "kubens.write", "zlib"]  # fmt: skip

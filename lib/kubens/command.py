@@ -6,7 +6,7 @@ that somebody wrote, with their quotes, specifiers and variables.
 
 from __future__ import annotations
 
-from kubens.syntax import BLANKS
+from kubens.syntax import BLANKS, UNSAFE
 
 _BLANK_OR_END = ("", " ", "\t", "\n", "\r")
 _ESCAPES = {
@@ -15,11 +15,8 @@ _ESCAPES = {
 }  # fmt: skip
 
 
-# What a program's path must not hold: string_is_safe().
-_UNSAFE = frozenset("\"'\\\x7f") | frozenset(map(chr, range(32)))
 # What makes a word more than its characters up to the next blank.
 _SPECIAL = frozenset("\"'\\\t\n\r")
-_NOT_SIMPLE = _SPECIAL | _UNSAFE | {";"}
 
 
 class BadCommand(ValueError):
@@ -58,11 +55,12 @@ def parse(value: str) -> tuple[list[Command], BadCommand | None]:
     """The commands of one assignment's (not empty) value, and what stops systemd from taking the rest of it."""
     commands: list[Command] = []
     position = 0
-    if value[0] == "/" and _NOT_SIMPLE.isdisjoint(value):
-        # Nearly every line is one plain path and its arguments.
-        program, _, arguments = value.partition(" ")
+    mark, line = ("-", value[1:]) if value[0] == "-" else ("", value)
+    if line[:1] == "/" and line.isprintable() and not ('"' in line or "'" in line or "\\" in line or ";" in line):
+        # Nearly every line is one plain path and its arguments, in which there is nothing to unquote or to refuse.
+        program, _, arguments = line.partition(" ")
         if program[-1] != "/":
-            return [Command("", program, "", arguments.strip(" "))], None
+            return [Command(mark, program, "", arguments.strip(" "))], None
     try:
         while position < len(value):
             command, position = _one(value, position)
@@ -89,7 +87,7 @@ def _one(value: str, start: int) -> tuple[Command | None, int]:
     ignore = "-" in marks
     if not program:
         raise BadCommand("no program after the prefixes", fatal=not ignore)
-    if not _UNSAFE.isdisjoint(program):
+    if not UNSAFE.isdisjoint(program):
         raise BadCommand(f"special characters in the program {program!r}", fatal=not ignore)
     if program.endswith("/"):
         raise BadCommand(f"the program {program!r} is a directory", fatal=not ignore)

@@ -84,7 +84,9 @@ class MountNamespace:
     @property
     def wrap_commands(self) -> tuple[str, ...]:
         """The Exec*= settings to wrap, in the order systemd runs them."""
-        return tuple(key for key in EXEC_SETTINGS if key in self.commands_given) or ("ExecStart",)
+        if not self.commands_given:
+            return ("ExecStart",)
+        return tuple(key for key in EXEC_SETTINGS if key in self.commands_given)
 
     @property
     def unit(self) -> str:

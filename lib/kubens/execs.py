@@ -20,7 +20,7 @@ def commands(unit: Unit, key: str) -> list[Command]:
 
 
 def all_commands(unit: Unit) -> list[Command]:
-    return [command for key in EXEC_SETTINGS for command in commands(unit, key)]
+    return [command for key in EXEC_SETTINGS if key in unit.service for command in commands(unit, key)]
 
 
 def is_renamed(command: Command) -> bool:
@@ -47,7 +47,7 @@ _OF_INSTANCE = frozenset("iIjJfP")
 def untold(unit: Unit) -> tuple[str, int, str] | None:
     """(file, line, reason) where it depends on the release, or on an instance's name, whether systemd takes a line."""
     types = [setting for setting in unit.service.get("Type", ()) if setting.value]
-    if len(commands(unit, "ExecStart")) != 1 and any(setting.value == "notify-reload" for setting in types):
+    if any(setting.value == "notify-reload" for setting in types) and len(commands(unit, "ExecStart")) != 1:
         return types[-1].file, types[-1].line, "Type=notify-reload is not known to every release of systemd"
     for key in EXEC_SETTINGS:
         for setting in unit.service.get(key, ()):

@@ -5,6 +5,13 @@ from __future__ import annotations
 # posix is what os is made of on Linux, built into the interpreter; importing os costs a boot a millisecond.
 import posix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, TypeVar
+
+    _Entry = TypeVar("_Entry")
+
 # No unit file is larger than this; one that is, is a mistake that must not cost the boot.
 SIZE_MAX = 4 * 1024 * 1024
 _LINKS_MAX = 40  # as the kernel's (path_resolution(7))
@@ -49,17 +56,23 @@ class Root:
 
     def entries(self, path: str) -> list[posix.DirEntry[str]]:
         """What is in a directory, in no order; nothing where there is none. Raises Unreadable."""
+        return self._list(posix.scandir, path)
+
+    def names(self, path: str) -> list[str]:
+        """As entries(), where nothing but the names is asked for: at half the price."""
+        return self._list(posix.listdir, path)
+
+    def _list(self, reader: Callable[[Any], Iterable[_Entry]], path: str) -> list[_Entry]:
         try:
             if not self.path:
-                return list(posix.scandir(path))
+                return list(reader(path))
             descriptor = self._open(path, posix.O_RDONLY | posix.O_DIRECTORY)
         except OSError as error:
             if error.errno in _MISSING:
                 return []
             raise Unreadable(error.strerror or "cannot be read") from None
         try:
-            with posix.scandir(descriptor) as found:
-                return list(found)
+            return list(reader(descriptor))
         except OSError as error:
             raise Unreadable(error.strerror or "cannot be read") from None
         finally:
@@ -67,7 +80,7 @@ class Root:
 
     def files(self, path: str, suffix: str) -> list[str]:
         """The names in a directory that end in suffix, hidden ones left out; in byte order. Raises Unreadable."""
-        found = [entry.name for entry in self.entries(path) if entry.name.endswith(suffix) and entry.name[0] != "."]
+        found = [name for name in self.names(path) if name.endswith(suffix) and name[0] != "."]
         return sorted(found, key=byte_order)
 
     def link(self, path: str) -> str | None:

@@ -40,7 +40,8 @@ class Inventory:
     """units: every member by the name it was listed under, None where not installed or masked; instances of a template
     with files of their own stand under their own names. absent: why, for each None ("not installed", "masked").
     foreign: members that another generator will make, with the file they come from. instances: by template.
-    early: by real unit name, how a unit comes to be ordered before what NAME.service waits for.
+    early: by real unit name, how a unit comes to be ordered before what NAME.service waits for: the setting (None for a
+    .wants link) that starts the chain, and the early unit at its end.
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
     programs: what a name without a slash resolves to, by (name, search path). tools: by name.
     live: what runs now, by namespace name. unreadable: what of the search path cannot be read, and why.
@@ -90,7 +91,8 @@ def take(root: Root, configuration: Configuration, live: dict[str, MountNamespac
         inventory.services[namespace.unit] = units.load_dropins(namespace.unit)
         for member in namespace.members:
             _load(inventory, units, root, member)
-    for name, place in ((name, _tool(root, name)) for name in TOOLS):
+    for name in TOOLS:
+        place = _tool(root, name)
         if place:
             inventory.tools[name] = place
     inventory.kubensenter = next((path for path in KUBENSENTER if root.is_executable(path)), "")
@@ -98,10 +100,11 @@ def take(root: Root, configuration: Configuration, live: dict[str, MountNamespac
         if unit is not None:
             _resolve_programs(inventory, root, unit)
     inventory.unreadable = units.unreadable
-    early = _Ordering(units)
-    for unit in list(inventory.units.values()):
+    wanted = _pulled_in_early(units)
+    for unit in inventory.units.values():
         if unit is not None and unit.name not in inventory.early:
-            step = early.before_namespace(unit)
+            target = wanted.get(unit.name)
+            step = (None, target) if target else _before_namespace(units, unit)
             if step is not None:
                 inventory.early[unit.name] = step
     return inventory
@@ -159,40 +162,29 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
         inventory.programs[command.program, search] = next((p for p in found if root.is_executable(p)), "")
 
 
-class _Ordering:
-    """Whether a unit is ordered before something that NAME.service waits for: they would wait for each other."""
+def _pulled_in_early(units: Units) -> dict[str, str]:
+    """The units that an early target wants, with the target, which comes after them (systemd.target(5), "Default
+    Dependencies")."""
+    return {
+        unit: target for target in sorted(EARLY) if target.endswith(".target") for unit in units.wanted_by(target)
+    }  # fmt: skip
 
-    def __init__(self, units: Units) -> None:
-        self._units = units
-        self._wanted: dict[str, str] | None = None
 
-    def before_namespace(self, unit: Unit) -> tuple[Setting | None, str] | None:
-        """The setting that starts the chain (None for a .wants link), and the early unit at its end."""
-        target = self._pulled_in_early(unit.name)
-        if target:
-            return None, target
-        seen = {unit.name}
-        chains = [(name, setting) for name, setting in _before(unit)]
-        while chains:
-            name, start = chains.pop()
-            if name in EARLY:
-                return start, name
-            if name in seen or not names.kind(name):
-                continue
-            seen.add(name)
-            following = self._units.load(name)
-            if following is not None:
-                chains += [(further, start) for further, _ in _before(following)]
-        return None
-
-    def _pulled_in_early(self, name: str) -> str:
-        """A target comes after whatever it wants (systemd.target(5), "Default Dependencies")."""
-        if self._wanted is None:
-            self._wanted = {
-                unit: target for target in sorted(EARLY) if target.endswith(".target")
-                for unit in self._units.wanted_by(target)
-            }  # fmt: skip
-        return self._wanted.get(name, "")
+def _before_namespace(units: Units, unit: Unit) -> tuple[Setting | None, str] | None:
+    """Whether a unit's Before= leads to what NAME.service waits for: the setting that starts the chain, its end."""
+    seen = {unit.name}
+    chains = _before(unit)
+    while chains:
+        name, start = chains.pop()
+        if name in EARLY:
+            return start, name
+        if name in seen or not names.kind(name):
+            continue
+        seen.add(name)
+        following = units.load(name)
+        if following is not None:
+            chains += [(further, start) for further, _ in _before(following)]
+    return None
 
 
 def _before(unit: Unit) -> list[tuple[str, Setting]]:

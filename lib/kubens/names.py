@@ -66,6 +66,8 @@ def dropin_names(name: str) -> list[str]:
     foo-bar@x.service → itself, foo-bar@.service, foo-.service, foo-@x.service, foo-@.service: the order in which
     src/shared/dropin.c (unit_file_find_dirs) visits them, duplicates left in as it leaves them.
     """
+    if "-" not in name and "@" not in name:
+        return [name]  # as below, sooner
     if kind(name) == TEMPLATE:
         return [found for found in _dropin_names(with_instance(name, "x")) if not instance_of(found)]
     return _dropin_names(name)

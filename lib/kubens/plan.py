@@ -201,8 +201,8 @@ class _Builder:
             reason = f"is a member of namespace {other.name} already: a service can be in one only"
             self.findings.append(Finding(ERROR, member.file, member.line, member.unit, reason))
             return False
-        by_systemd = None if unit.unreadable or execs.untold(unit) else execs.refused_by_systemd(unit)
-        if by_systemd is not None:
+        by_systemd = execs.refused_by_systemd(unit)
+        if by_systemd is not None and not (unit.unreadable or execs.untold(unit)):
             file, line, reason = by_systemd
             reason = f"systemd itself does not load it, not wrapped: {reason}"
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))

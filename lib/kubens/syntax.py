@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 BLANKS = " \t\n\r"
 
 # A longer line makes systemd give up on the file (LONG_LINE_MAX).
 LINE_MAX = 1024 * 1024
 
 
-# What a section's name must not hold: string_is_safe().
-_UNSAFE = frozenset("\"'\\\x7f") | frozenset(map(chr, range(32)))
+# What the name of a section and the path of a program must not hold: string_is_safe().
+UNSAFE = frozenset("\"'\\\x7f") | frozenset(map(chr, range(32)))
 
 
 class Section:
@@ -44,16 +48,17 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
     """
     parsed = Parsed()
     assignments: list[tuple[str, str, int]] | None = None
-    ascii_only = text.isascii()
-    for number, line in _logical_lines(text):
-        if len(line) > LINE_MAX // 4 and len(line.encode("utf-8", "surrogateescape")) > LINE_MAX:
-            parsed.broken = (number, "line longer than 1 MiB")
-            return parsed
-        if not ascii_only and not _valid_text(line):
-            parsed.broken = (number, "not valid UTF-8")
+    # No line of a short text is too long, and each of an ASCII text is valid.
+    doubtful = len(text) > LINE_MAX // 4 or not text.isascii()
+    for number, logical in _logical_lines(text):
+        line = logical.strip(BLANKS)
+        if not line or line[0] in "#;":
+            continue
+        if doubtful and (reason := _unacceptable(line)):
+            parsed.broken = (number, reason)
             return parsed
         if line[0] == "[":
-            if line[-1] != "]" or not _UNSAFE.isdisjoint(line[1:-1]):
+            if line[-1] != "]" or not UNSAFE.isdisjoint(line[1:-1]):
                 parsed.broken = (number, f"invalid section header {line[:80]!r}")
                 return parsed
             section = Section(line[1:-1], number)
@@ -72,15 +77,14 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
     return parsed
 
 
-def _logical_lines(text: str) -> list[tuple[int, str]]:
-    """Lines without comments and blank ones, continuations joined, as (number of the first line, stripped text)."""
+def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
+    """Lines with their continuations, as (number of the first line, text). Comments and blank lines may be left."""
     if "\r" in text or "\0" in text:
         text = text.replace("\r\n", "\n").replace("\n\r", "\n").replace("\r", "\n").replace("\0", "\n")
     if text.startswith("\ufeff"):
         text = text[1:]
     if "\\\n" not in text and not text.endswith("\\"):
-        bare = [line.strip(BLANKS) for line in text.split("\n")]
-        return [(number, line) for number, line in enumerate(bare, 1) if line and line[0] not in "#;"]
+        return enumerate(text.split("\n"), 1)
     return _join_lines(text)
 
 
@@ -103,15 +107,17 @@ def _join_lines(text: str) -> list[tuple[int, str]]:
             # The backslash becomes a blank; a list, not one growing string, keeps this linear.
             held[-1:] = [line[:-1] + " "]
             continue
-        if held:
-            bare = "".join(held).strip(BLANKS)
-            held = []
-        if bare:
-            found.append((start, bare))
-    bare = "".join(held).strip(BLANKS)
-    if bare:
-        found.append((start, bare))
+        found.append((start, "".join(held) or line))
+        held = []
+    found.append((start, "".join(held)))
     return found
+
+
+def _unacceptable(line: str) -> str:
+    """Why systemd gives up on a file that has this line, "" where it does not."""
+    if len(line) > LINE_MAX // 4 and len(line.encode("utf-8", "surrogateescape")) > LINE_MAX:
+        return "line longer than 1 MiB"
+    return "" if line.isascii() or _valid_text(line) else "not valid UTF-8"
 
 
 def _valid_text(text: str) -> bool:

@@ -12,6 +12,8 @@ from kubens.files import Unreadable, byte_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import posix
+
     from kubens.command import Command
     from kubens.files import Root
 
@@ -78,8 +80,8 @@ class Units:
         self._wanted = wanted
         self._path = _search_path(search_path)
         self._inside = tuple(directory + "/" for directory in self._path)
-        # (directory, all names in it, those of them that are links), in the order of the search path
-        self._places: list[tuple[str, set[str], set[str]]] = []
+        # (directory, what is in it by name), in the order of the search path
+        self._places: list[tuple[str, dict[str, posix.DirEntry[str]]]] = []
         # name → the search directory that has it, or (for an alias) the name it stands for; systemd's unit_ids_map
         self._ids: dict[str, str] = {}
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
@@ -132,7 +134,7 @@ class Units:
         prefixes = tuple(name[: name.index("@") + 1] for name in related if names.kind(name) == names.INSTANCE)
         own = template[: template.index("@") + 1]
         found: set[str] = set()
-        for _, present, _ in self._places:
+        for _, present in self._places:
             for name in present:
                 unit = name[:-2] if name.endswith(".d") else name
                 if unit.startswith(own if unit == name else prefixes) and names.kind(unit) == names.INSTANCE:
@@ -142,11 +144,11 @@ class Units:
     def wanted_by(self, target: str) -> set[str]:
         """The names in TARGET.wants/ and TARGET.requires/ of every directory."""
         found: set[str] = set()
-        for directory, present, _ in self._places:
+        for directory, present in self._places:
             for entry in (target + ".wants", target + ".requires"):
                 if entry in present:
                     try:
-                        found.update(link.name for link in self._root.entries(f"{directory}/{entry}"))
+                        found.update(self._root.names(f"{directory}/{entry}"))
                     except (OSError, Unreadable):
                         continue
         return found
@@ -171,17 +173,16 @@ class Units:
                     self.unreadable = (directory, str(error))
                 continue
             if entries:
-                present = {entry.name for entry in entries}
-                self._places.append((directory, present, {entry.name for entry in entries if entry.is_symlink()}))
+                self._places.append((directory, {entry.name: entry for entry in entries}))
 
     def _lookup(self, name: str) -> str:
         """The first search directory that has a unit of this name, the name it is an alias of, or ""."""
         found = self._ids.get(name)
         if found is None:
             found = ""
-            for directory, present, links in self._places:
+            for directory, present in self._places:
                 if name in present:
-                    found = self._link_target(directory, name) if name in links else directory
+                    found = self._link_target(directory, name) if present[name].is_symlink() else directory
                     if found:
                         break
             self._ids[name] = found
@@ -224,9 +225,9 @@ class Units:
         known = self._links.get(suffix)
         if known is None:
             known = self._links[suffix] = {}
-            for directory, _, links in self._places:
-                for name in links:
-                    if name.endswith(suffix):
+            for directory, present in self._places:
+                for name in present:
+                    if name.endswith(suffix) and present[name].is_symlink():
                         target = (self._root.link(f"{directory}/{name}") or "").rpartition("/")[2]
                         known.setdefault(target, []).append(name)
         return known
@@ -277,6 +278,8 @@ class Units:
     def _all_names(self, name: str, path: str) -> list[str]:
         """The real name, then in byte order every alias (find_fragment's set, of which systemd keeps no order)."""
         real = self._real_name(name, path)
+        if name == real and "@" not in name and name not in self._links_by_target(names.suffix(name)):
+            return [name]  # no link says it, and its fragment has no other name
         fragment = path[path.rindex("/") + 1 :]
         found = {name}
         instance = names.instance_of(name)
@@ -323,7 +326,7 @@ class Units:
     def _directories(self, candidates: list[str]) -> list[str]:
         """The directories of these names, in the order of the search path, then of the names."""
         return [
-            f"{directory}/{name}" for directory, present, _ in self._places for name in candidates if name in present
+            f"{directory}/{name}" for directory, present in self._places for name in candidates if name in present
         ]
 
     def _apply(self, unit: Unit, path: str, fragment: bool) -> bool:
@@ -349,7 +352,7 @@ class Units:
                 continue
             for key, value, line in section.assignments:
                 setting = Setting(value, path, line)
-                reason = _take(key, setting)
+                reason = _take(key, setting) if key in _WITH_SYNTAX else ""
                 if reason == IGNORED:
                     continue
                 if reason:
@@ -369,18 +372,20 @@ class Units:
 
 
 IGNORED = "ignored"
+_WITH_SYNTAX = frozenset((*EXEC_SETTINGS, "WorkingDirectory"))
 
 
 def _take(key: str, setting: Setting) -> str:
-    """Parse what has a syntax of its own. The reason where systemd stops reading the file (-ENOEXEC), or IGNORED."""
+    """Parse a value with a syntax of its own. Why systemd stops reading the file there (-ENOEXEC), or IGNORED."""
     value = setting.value
-    if key in EXEC_SETTINGS and value:
-        setting.commands, bad = command.parse(value)
-        for one in setting.commands:
-            one.file, one.line = setting.file, setting.line
-        if bad is not None and bad.fatal:
-            return str(bad)
-    elif key == "WorkingDirectory":
+    if key != "WorkingDirectory":
+        if value:
+            setting.commands, bad = command.parse(value)
+            for one in setting.commands:
+                one.file, one.line = setting.file, setting.line
+            if bad is not None and bad.fatal:
+                return str(bad)
+    else:
         directory = value[1:] if value.startswith("-") else value
         if directory and directory != "~" and (directory[0] not in "/%" or ".." in directory.split("/")):
             return IGNORED if value.startswith("-") else "not an absolute path without .."

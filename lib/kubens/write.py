@@ -99,11 +99,10 @@ def _take_back(tree: Tree, output: str, early: str) -> None:
 
 
 def _make_directory(path: str) -> None:
-    if not posix.access(path, posix.F_OK):
-        try:
-            posix.mkdir(path, 0o755)
-        except FileExistsError:
-            pass  # another generator was quicker
+    try:
+        posix.mkdir(path, 0o755)
+    except FileExistsError:
+        pass
 
 
 def _make_link(target: str, path: str) -> None:
