@@ -199,7 +199,7 @@ class Units:
 
     def _is_link(self, path: str) -> bool:
         directory, _, name = path.rpartition("/")
-        return any(directory == place and name in links for place, _, links in self._places)
+        return any(directory == place and present[name].is_symlink() for place, present in self._places)
 
     def _aliases(self, real: str) -> list[str]:
         """The names of links that lead to a unit."""
