@@ -113,7 +113,8 @@ class _Builder:
         self._inventory = inventory
         self._owners = owners
         self._dropins: dict[str, str] = {}
-        # the real names of members, in the order listed
+        # the real names of all units that were looked at, and of those that are members
+        self._tried: set[str] = set()
         self._members: dict[str, None] = {}
 
     def build(self) -> Tree | None:
@@ -122,7 +123,9 @@ class _Builder:
             self.findings.append(finding)
             if self._live is None:
                 return None
-        refused = [name for name, member in namespace.members.items() if not self._add(member)]
+        # Templates first, which bring their instances along.
+        order = sorted(namespace.members, key=lambda name: names.kind(name) != names.TEMPLATE)
+        refused = [name for name in order if not self._add(namespace.members[name])]
         if refused and self._live is None:
             reason = f"namespace {namespace.name}: none of its services is wrapped until this is mended"
             self.findings.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
@@ -182,20 +185,22 @@ class _Builder:
             reason = f"{inventory.absent.get(member.unit, 'not installed')}, not wrapped"
             self.findings.append(Finding(NOTICE, member.file, member.line, member.unit, reason))
             return True
-        if unit is not None and unit.name in self._members:
-            reason = f"is {unit.name} by another name, which is listed already: remove one"
-            self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
+        if unit is not None and unit.name in self._tried:
+            if member.unit != unit.name:
+                reason = f"is {unit.name} by another name, which is listed already: remove one"
+                self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
             return True
-        # An instance with files of its own does not follow its template.
-        units = [unit, *(one for one in instances if one is not None and one.name not in self._namespace.members)]
+        # An instance with files of its own does not follow its template. Its drop-in hides the template's, by the name.
+        units = [one for one in (unit, *instances) if one is not None]
+        name = wrap.dropin_name(units)
         added = True
-        inherited = wrap.dropin_name(unit) if unit is not None and len(units) > 1 else ""
         for one in units:
-            added &= one is None or self._add_unit(one, member, inherited)
+            added &= self._add_unit(one, self._namespace.members.get(one.name, member), name)
         return added
 
-    def _add_unit(self, unit: Unit, member: Member, inherited: str) -> bool:
-        """Add the drop-in for one unit. inherited: the name of the one that an instance has from its template."""
+    def _add_unit(self, unit: Unit, member: Member, name: str) -> bool:
+        """Add the drop-in for one unit. name: what to call it."""
+        self._tried.add(unit.name)
         other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
         if other is not None and other.name != self._namespace.name:
             reason = f"is a member of namespace {other.name} already: a service can be in one only"
@@ -206,12 +211,11 @@ class _Builder:
             file, line, reason = by_systemd
             reason = f"systemd itself does not load it, not wrapped: {reason}"
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))
-            if inherited and not any(path.endswith("/" + inherited) for path in unit.dropins):
+            if names.kind(unit.name) == names.INSTANCE:
                 # Its template's drop-in must not make it loadable.
-                self._dropins.setdefault(f"{unit.name}.d/{inherited}", render.text("", ()))
+                self._dropins[f"{unit.name}.d/{name or wrap.DROPIN}"] = render.text("", ())
             return True
         refusals = wrap.refusals(unit, member.mode, self._namespace, self._inventory)
-        name = wrap.dropin_name(unit)
         text = ""
         if not name:
             reason = "no drop-in can sort after this one: rename it"

@@ -325,9 +325,7 @@ class Units:
 
     def _directories(self, candidates: list[str]) -> list[str]:
         """The directories of these names, in the order of the search path, then of the names."""
-        return [
-            f"{directory}/{name}" for directory, present in self._places for name in candidates if name in present
-        ]
+        return [f"{directory}/{name}" for directory, present in self._places for name in candidates if name in present]
 
     def _apply(self, unit: Unit, path: str, fragment: bool) -> bool:
         """Add what a file says to a unit. False where there is no such file: a link to nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubens import escape, execs, render, sandbox
 from kubens.config import ENV, WRAP
+from kubens.files import byte_order
 from kubens.finding import ERROR, WARNING, Finding
 
 TYPE_CHECKING = False
@@ -110,13 +111,11 @@ def losses(unit: Unit, mode: str, namespace: MountNamespace) -> tuple[list[tuple
     return settings, findings
 
 
-def dropin_name(unit: Unit) -> str:
-    """The name that sorts after every other drop-in of the unit; "" where there can be none."""
-    if not unit.dropins:
-        return DROPIN
-    last = unit.dropins[-1]
-    last = last[last.rindex("/") + 1 :]
-    if last.encode("utf-8", "surrogateescape") < DROPIN.encode():
+def dropin_name(units: list[Unit]) -> str:
+    """The name that sorts after every other drop-in of these units, a template and its instances; "" for none."""
+    others = [path[path.rindex("/") + 1 :] for unit in units for path in unit.dropins]
+    last = max(others, key=byte_order, default="")
+    if byte_order(last) < DROPIN.encode():
         return DROPIN
     # "~" comes after the "." of ".conf".
     name = last[: -len(".conf")] + "~kubens.conf"

@@ -99,7 +99,7 @@ def _other_generators(root: Root, unit: Unit, namespace: MountNamespace) -> list
         for section in parsed.sections:
             for key, _, line in section.assignments if section.name == "Service" else ():
                 if key in keys:
-                    reason = _other_generator(key, path, wrap.dropin_name(unit), namespace)
+                    reason = _other_generator(key, path, wrap.dropin_name([unit]), namespace)
                     found.append(Finding(WARNING, path, line, unit.name, reason))
     return found
 
