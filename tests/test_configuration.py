@@ -203,8 +203,7 @@ def test_an_alias_is_the_unit_it_stands_for(root: Path) -> None:
     build(root, {"/etc/systemd/system/dbus.service": link("real.service")})
     done = run(root, "[MountNamespace]\nWrap=dbus\nEnv=real\n", {"real.service": SLEEP})
     assert done.lines == [
-        "warning: /etc/kubens/a.conf:3: real.service: is real.service by another name, which is listed already: "
-        "remove one"
+        "warning: /etc/kubens/a.conf:3: real.service: is the same as dbus.service, which is listed already: remove one"
     ]
     assert sorted(path.name for path in done.output.glob("*.d")) == ["real.service.d"]
 

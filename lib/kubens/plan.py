@@ -113,8 +113,8 @@ class _Builder:
         self._inventory = inventory
         self._owners = owners
         self._dropins: dict[str, str] = {}
-        # the real names of all units that were looked at, and of those that are members
-        self._tried: set[str] = set()
+        # the real names of all units that were looked at, with the names that brought them, and of those that are members
+        self._tried: dict[str, str] = {}
         self._members: dict[str, None] = {}
 
     def build(self) -> Tree | None:
@@ -186,8 +186,9 @@ class _Builder:
             self.findings.append(Finding(NOTICE, member.file, member.line, member.unit, reason))
             return True
         if unit is not None and unit.name in self._tried:
-            if member.unit != unit.name:
-                reason = f"is {unit.name} by another name, which is listed already: remove one"
+            other = self._tried[unit.name]
+            if names.kind(other) != names.TEMPLATE:
+                reason = f"is the same as {other}, which is listed already: remove one"
                 self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
             return True
         # An instance with files of its own does not follow its template. Its drop-in hides the template's, by the name.
@@ -195,12 +196,12 @@ class _Builder:
         name = wrap.dropin_name(units)
         added = True
         for one in units:
+            self._tried[one.name] = member.unit
             added &= self._add_unit(one, self._namespace.members.get(one.name, member), name)
         return added
 
     def _add_unit(self, unit: Unit, member: Member, name: str) -> bool:
         """Add the drop-in for one unit. name: what to call it."""
-        self._tried.add(unit.name)
         other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
         if other is not None and other.name != self._namespace.name:
             reason = f"is a member of namespace {other.name} already: a service can be in one only"
