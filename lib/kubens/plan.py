@@ -113,7 +113,7 @@ class _Builder:
         self._inventory = inventory
         self._owners = owners
         self._dropins: dict[str, str] = {}
-        # the real names of all units that were looked at, with the names that brought them, and of those that are members
+        # the real names of units: all that were looked at, with the names that brought them; those that are members
         self._tried: dict[str, str] = {}
         self._members: dict[str, None] = {}
 
