@@ -13,7 +13,7 @@ from kubens.nsenter.namespaces import enter_all, find_setns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
     from typing import NoReturn, TypeVar
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from kubens.nsenter.namespaces import Namespace
 
-    Mask = set[int | signal.Signals]
+    Mask = Iterable[int]
     Result = TypeVar("Result")
     Parameters = ParamSpec("Parameters")
 
@@ -49,7 +49,7 @@ class ChildTraceback(Exception):
     """The cause of an exception that comes from a child: where it was raised there."""
 
     def __str__(self) -> str:
-        return f"in the child\n{self.args[0]}"
+        return f"raised in the child, most recent call last:\n{self.args[0]}"
 
 
 def call_in_child(namespaces: list[Namespace], function: Callable[[], Result]) -> Result:
@@ -87,12 +87,9 @@ class _Child:
     """
 
     def __init__(self, namespaces: list[Namespace], function: Callable[[], object], pickle: ModuleType) -> None:
-        import traceback
-
         self._namespaces = namespaces
         self._function = function
         self._pickle = pickle
-        self._format = traceback.format_exc
         self._setns = find_setns()
         # Only the children of a process are in the pid namespace that it has entered, so there will be two.
         self._has_child = any(namespace.kind == "pid" for namespace in namespaces)
@@ -161,7 +158,7 @@ class _Child:
             answer: bytes = self._pickle.dumps((None, "", result))
             return answer
         except BaseException as error:
-            return self._pickled(error, self._format())
+            return self._pickled(error, _frames(error))
 
     def _enter(self) -> None:
         enter_all(self._namespaces, self._setns)
@@ -211,6 +208,17 @@ def _lead_a_group(pid: int) -> None:
         os.setpgid(pid, pid)
     except OSError:
         pass  # it has ended, or is the leader of a session
+
+
+def _frames(error: BaseException) -> str:
+    """The traceback without its source lines: the module of that name imports, and reads the target's files."""
+    lines = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}')
+        trace = trace.tb_next
+    return "\n".join(lines)
 
 
 def _flush() -> None:

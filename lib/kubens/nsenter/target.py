@@ -124,11 +124,11 @@ class NSEnter:
         if not namespaces.paths:
             raise ValueError("no namespace to enter")
         target = NSEnter.__new__(cls)
-        target._set(namespaces, rootfs, executor, {})
+        target._set(namespaces, rootfs, executor, None)
         return target
 
     def _set(
-        self, namespaces: Namespaces, rootfs: str | None, executor: Executor, commands: Mapping[str, str]
+        self, namespaces: Namespaces, rootfs: str | None, executor: Executor, commands: Mapping[str, str] | None
     ) -> None:
         self._namespaces = namespaces
         self._rootfs = rootfs
@@ -156,11 +156,16 @@ class NSEnter:
 
     def abs_host_path(self, command: str) -> str:
         """Where the host has one of the commands that were looked for; any other is returned as it is."""
-        return self._commands.get(command, command)
+        return (self._commands or {}).get(command, command)
 
     def supports_systemd(self) -> str | None:
-        """Where the host has systemd-run, or None."""
-        return self._commands.get(_OPTIONAL)
+        """Where the target has systemd-run, or None."""
+        if self._commands is not None:
+            return self._commands.get(_OPTIONAL)
+        try:
+            return self.look_path(_OPTIONAL)
+        except MissingCommand:
+            return None
 
     def look_path(self, file: str) -> str:
         """The path of the program that the target would run for this name, by the PATH of this process.
