@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
     Parameters = ParamSpec("Parameters")
 
+_ALL = signal.valid_signals()
 _HEADER = 8  # bytes in front of an answer, which say how long it is
 
 
@@ -57,19 +58,20 @@ def call_in_child(namespaces: list[Namespace], function: Callable[[], Result]) -
     import pickle
 
     child = _Child(namespaces, function, pickle)
-    # Signals wait until the child is known: a handler that raises earlier would leave it to nobody.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    # Handlers may raise, and nothing that they raise may leave the child to nobody. So signals wait until it is
+    # known, and again from its end on; a handler that is due runs within pthread_sigmask() and raises there.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
         child.start(mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         answer = child.read()
-    except BaseException:
-        child.kill()
-        raise
     finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        fate = child.reap()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+        finally:
+            fate = child.end()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if answer is None:
         raise ChildFailed(errno.ECHILD, f"the child {fate} before it could answer")
     result: Result
@@ -95,6 +97,7 @@ class _Child:
         self._has_child = any(namespace.kind == "pid" for namespace in namespaces)
         self._pid = 0
         self._reader = -1
+        self._is_done = False
 
     def start(self, mask: Mask) -> None:
         """Called with all signals blocked; mask is what they were before."""
@@ -111,23 +114,20 @@ class _Child:
             _lead_a_group(self._pid)
 
     def read(self) -> bytes | None:
-        """The answer, None where it ends early."""
+        """The answer, None where the child ends without one."""
         header = _read(self._reader, _HEADER)
-        return header and _read(self._reader, int.from_bytes(header, "big"))
+        answer = header and _read(self._reader, int.from_bytes(header, "big"))
+        self._is_done = True
+        return answer
 
-    def kill(self) -> None:
-        if self._pid:
-            try:
-                (os.killpg if self._has_child else os.kill)(self._pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # it has ended, and somebody else has reaped it
-
-    def reap(self) -> str:
-        """Say how it ended."""
+    def end(self) -> str:
+        """Kill it unless it is done, and tell how it ended."""
         if self._reader != -1:
             os.close(self._reader)
         if not self._pid:
             return "was not made"
+        if not self._is_done:
+            self._kill()
         try:
             status = os.waitpid(self._pid, 0)[1]
         except ChildProcessError:
@@ -136,17 +136,26 @@ class _Child:
             return f"was killed by signal {os.WTERMSIG(status)}"
         return f"ended with status {os.WEXITSTATUS(status)}"
 
+    def _kill(self) -> None:
+        try:
+            (os.killpg if self._has_child else os.kill)(self._pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended, and somebody else has reaped it
+
     def _run(self, writer: int, mask: Mask) -> NoReturn:
         """The child's whole life. Nothing that is raised may leave it, for that would run the parent's code twice."""
         status = 1
         try:
             os.close(self._reader)
             answer = self._answer(mask)
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
             _write(writer, len(answer).to_bytes(_HEADER, "big") + answer)
             status = 0
         finally:
-            os._exit(status)
+            try:
+                signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+            finally:
+                os._exit(status)
 
     def _answer(self, mask: Mask) -> bytes:
         try:

@@ -73,11 +73,21 @@ class Command:
             raise RuntimeError("a command runs once")
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled("cancelled before the start")
-        args = self.args
         self._namespaces.check()
-        self.process = self._executor(
-            args,
-            stdin=self.stdin if self.input is None else subprocess.PIPE,
+        if self.input is None:
+            self.process = self._execute(self.stdin)
+        else:
+            # Not through a pipe: until Python 3.14, communicate() forgets what is unwritten when it is called again.
+            with _memory(self.input) as file:
+                self.process = self._execute(file)
+        if self._timeout is not None:
+            self._deadline = time.monotonic() + self._timeout
+        return self.process
+
+    def _execute(self, stdin: int | IO[Any] | None) -> subprocess.Popen[bytes]:
+        return self._executor(
+            self.args,
+            stdin=stdin,
             stdout=self.stdout,
             stderr=self.stderr,
             env=self.env,
@@ -86,9 +96,6 @@ class Command:
             executable=_find("nsenter") if self._namespaces.paths else None,
             start_new_session=self._forks(),
         )
-        if self._timeout is not None:
-            self._deadline = time.monotonic() + self._timeout
-        return self.process
 
     def run(self, *, check: bool = False) -> subprocess.CompletedProcess[bytes]:
         """As subprocess.run(): wait for the end, and with check=True raise CalledProcessError for a failure.
@@ -168,12 +175,10 @@ class Command:
         return ["env", "-C", directory, "--", *self._words]
 
     def _communicate(self, process: subprocess.Popen[bytes]) -> tuple[bytes | None, bytes | None]:
-        data = self.input
         while True:
             try:
-                return process.communicate(data, self._patience())
+                return process.communicate(timeout=self._patience())
             except subprocess.TimeoutExpired as expired:
-                data = None  # it has been taken over
                 self._give_up(expired.output, expired.stderr)
 
     def _patience(self) -> float | None:
@@ -189,6 +194,13 @@ class Command:
             raise Cancelled(f"cancelled: {self.args}")
         if self._timeout is not None and self._deadline is not None and time.monotonic() >= self._deadline:
             raise subprocess.TimeoutExpired(self.args, self._timeout, output, stderr)
+
+
+def _memory(data: bytes) -> IO[bytes]:
+    file = os.fdopen(os.memfd_create("input"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
 
 
 def _find(program: str) -> str | None:

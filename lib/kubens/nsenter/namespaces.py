@@ -73,11 +73,6 @@ class Namespace:
         os.close(self._fd)
         self._fd = -1
 
-    def is_current(self) -> bool:
-        """Whether this thread is in it already."""
-        mine, its = os.stat(f"/proc/thread-self/ns/{self.kind}"), os.fstat(self._fd)
-        return (mine.st_dev, mine.st_ino) == (its.st_dev, its.st_ino)
-
     def enter(self, setns: SetNS) -> None:
         """Take this thread inside; for pid, the children that it will have."""
         try:
@@ -87,11 +82,16 @@ class Namespace:
 
 
 class Namespaces:
-    """Where the namespaces of a target are, at most one of each kind."""
+    """Where the namespaces of a target are, at most one of each kind, in the order of entry.
+
+    Without the user namespace where that is this process's own: the kernel refuses to enter it again.
+    """
 
     def __init__(self, paths: Mapping[Kind, str]) -> None:
         _check_kinds(paths)
         self.paths = {kind: os.fspath(paths[kind]) for kind in FLAGS if kind in paths}
+        if "user" in paths and _is_own_user_namespace(self.paths["user"]):
+            del self.paths["user"]
 
     def check(self) -> None:
         """Raise NamespaceGone where the paths no longer mean what they meant when this object was made."""
@@ -162,10 +162,10 @@ def enter_all(namespaces: list[Namespace], setns: SetNS) -> None:
     A user namespace takes the privileges of the one outside and gives those of its own. So it comes last, unless
     the others cannot be entered without it.
     """
-    user = [namespace for namespace in namespaces if namespace.kind == "user" and not namespace.is_current()]
+    user = [namespace for namespace in namespaces if namespace.kind == "user"]
     left = []
     for namespace in namespaces:
-        if namespace.kind == "user":
+        if namespace in user:
             continue
         try:
             namespace.enter(setns)
@@ -202,6 +202,13 @@ def _check_kinds(kinds: Iterable[str]) -> None:
     for kind in kinds:
         if kind not in FLAGS:
             raise ValueError(f"{kind!r} is no kind of namespace: one of {', '.join(sorted(FLAGS))}")
+
+
+def _is_own_user_namespace(path: str) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.stat("/proc/self/ns/user"))
+    except OSError:
+        return False
 
 
 def _open(kind: Kind, path: str) -> int:

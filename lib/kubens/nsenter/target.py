@@ -88,6 +88,8 @@ class NSEnter:
     @classmethod
     def for_paths(cls, paths: Mapping[Kind, str], executor: Executor = subprocess.Popen) -> NSEnter:
         """Namespaces of several kinds, each at its path: `{"mnt": "/run/kubens/mnt", "net": "/run/netns/blue"}`."""
+        if not paths:
+            raise ValueError("no namespace to enter")
         # Without a mount namespace, the file system is the one of this process.
         return cls._of(Namespaces(paths), None if "mnt" in paths else "/", executor)
 
@@ -108,6 +110,9 @@ class NSEnter:
         """Namespaces of a process. NamespaceGone, now or later, once it has ended."""
         if pid < 1:
             raise ValueError(f"not a process number: {pid!r}")
+        kinds = list(kinds)
+        if not kinds:
+            raise ValueError("no namespace to enter")
         namespaces = ProcessNamespaces(pid, kinds)
         rootfs = f"/proc/{pid}/root" if "mnt" in namespaces.paths else "/"
         return cls._of(namespaces, rootfs, executor)
@@ -121,8 +126,6 @@ class NSEnter:
 
     @classmethod
     def _of(cls, namespaces: Namespaces, rootfs: str | None, executor: Executor) -> NSEnter:
-        if not namespaces.paths:
-            raise ValueError("no namespace to enter")
         target = NSEnter.__new__(cls)
         target._set(namespaces, rootfs, executor, None)
         return target

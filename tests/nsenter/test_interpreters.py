@@ -1,0 +1,59 @@
+"""Every Python that is at hand, and what an import costs.
+
+At hand are python3.9 to python3.14 on PATH, and those that $KUBENS_PYTHONS lists, separated by blanks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from machine import CHECKOUT
+
+LIB = CHECKOUT / "lib"
+SMOKE = Path(__file__).with_name("smoke.py")
+# Milliseconds of processor time above those of `import subprocess`.
+LIMIT = 3.0
+
+IMPORT = """
+import subprocess, sys, time
+before = set(sys.modules)
+began = time.process_time()
+import kubens.nsenter
+took = time.process_time() - began
+print(took * 1000, *sorted(name for name in set(sys.modules) - before if not name.startswith("kubens")))
+"""
+
+
+def interpreters() -> list[str]:
+    names = [f"python3.{minor}" for minor in range(9, 15)]
+    given = os.environ.get("KUBENS_PYTHONS", "").split()
+    # The name may be there and no Python behind it: pyenv(1) has such.
+    found = [path for path in map(shutil.which, names) if path and subprocess.run([path, "-V"], capture_output=True).returncode == 0]
+    return list(dict.fromkeys([sys.executable, *found, *given]))
+
+
+@pytest.mark.needs("root", "namespaces")
+@pytest.mark.parametrize("interpreter", interpreters())
+def test_interpreter(interpreter: str, world: Path) -> None:
+    command = [interpreter, "-X", "dev", str(SMOKE), str(LIB), str(world / "mnt"), str(world / "net")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("inside 3.")
+
+
+@pytest.mark.parametrize("interpreter", interpreters())
+def test_import(interpreter: str, tmp_path: Path) -> None:
+    """Byte-compiled, as it is installed; the best of some, for what else the machine does is no fault of ours."""
+    shutil.copytree(LIB / "kubens", tmp_path / "kubens", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run([interpreter, "-m", "compileall", "-q", str(tmp_path)], check=True)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+    command = [interpreter, "-c", IMPORT]
+    runs = [subprocess.run(command, env=environment, capture_output=True, check=True) for _ in range(20)]
+    assert min(float(run.stdout.split()[0]) for run in runs) < LIMIT
+    assert set(runs[0].stdout.decode().split()[1:]) <= {"__future__", "fcntl"}
