@@ -34,8 +34,12 @@ def interpreters() -> list[str]:
     names = [f"python3.{minor}" for minor in range(9, 15)]
     given = os.environ.get("KUBENS_PYTHONS", "").split()
     # The name may be there and no Python behind it: pyenv(1) has such.
-    found = [path for path in map(shutil.which, names) if path and subprocess.run([path, "-V"], capture_output=True).returncode == 0]
+    found = [path for path in map(shutil.which, names) if path and runs(path)]
     return list(dict.fromkeys([sys.executable, *found, *given]))
+
+
+def runs(interpreter: str) -> bool:
+    return subprocess.run([interpreter, "-c", ""], capture_output=True).returncode == 0
 
 
 @pytest.mark.needs("root", "namespaces")
@@ -49,11 +53,15 @@ def test_interpreter(interpreter: str, world: Path) -> None:
 
 @pytest.mark.parametrize("interpreter", interpreters())
 def test_import(interpreter: str, tmp_path: Path) -> None:
-    """Byte-compiled, as it is installed; the best of some, for what else the machine does is no fault of ours."""
+    """Byte-compiled, as it is installed. One good run will do: what else the machine does is no fault of ours."""
     shutil.copytree(LIB / "kubens", tmp_path / "kubens", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([interpreter, "-m", "compileall", "-q", str(tmp_path)], check=True)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
-    command = [interpreter, "-c", IMPORT]
-    runs = [subprocess.run(command, env=environment, capture_output=True, check=True) for _ in range(20)]
-    assert min(float(run.stdout.split()[0]) for run in runs) < LIMIT
-    assert set(runs[0].stdout.decode().split()[1:]) <= {"__future__", "fcntl"}
+
+    def measure() -> float:
+        done = subprocess.run([interpreter, "-c", IMPORT], env=environment, capture_output=True, check=True)
+        took, *modules = done.stdout.decode().split()
+        assert set(modules) <= {"__future__", "fcntl"}
+        return float(took)
+
+    assert any(measure() < LIMIT for _ in range(100))

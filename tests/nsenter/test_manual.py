@@ -52,13 +52,13 @@ def test_there_are_examples() -> None:
 @pytest.mark.needs("root", "namespaces", "taskset")
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_example(number: int, tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(CHECKOUT / "lib")}
     # One CPU: Linux 6.18 in a container may refuse to bind a mount namespace that was made on another.
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "KUBENSMNT": "/run/kubens/mnt", "PYTHONPATH": str(CHECKOUT / "lib")}
     command = ["taskset", "-c", "0", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "slave"]
     done = subprocess.run(
         [*command, "sh", "-c", STAGE, "sh", str(tmp_path), sys.executable, str(CHECKOUT), sys.prefix, sys.base_prefix],
         input=EXAMPLES[number],
-        env=environment,
+        env={**environment, "KUBENSMNT": "/run/kubens/mnt"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
     Parameters = ParamSpec("Parameters")
 
-_ALL = signal.valid_signals()
 _HEADER = 8  # bytes in front of an answer, which say how long it is
 
 
@@ -62,13 +61,13 @@ def call_in_child(namespaces: list[Namespace], function: Callable[[], Result]) -
     # known, and again from its end on; a handler that is due runs within pthread_sigmask() and raises there.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, child.signals)
         child.start(mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         answer = child.read()
     finally:
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+            signal.pthread_sigmask(signal.SIG_BLOCK, child.signals)
         finally:
             fate = child.end()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -93,6 +92,7 @@ class _Child:
         self._function = function
         self._pickle = pickle
         self._setns = find_setns()
+        self.signals = signal.valid_signals()
         # Only the children of a process are in the pid namespace that it has entered, so there will be two.
         self._has_child = any(namespace.kind == "pid" for namespace in namespaces)
         self._pid = 0
@@ -148,12 +148,12 @@ class _Child:
         try:
             os.close(self._reader)
             answer = self._answer(mask)
-            signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+            signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
             _write(writer, len(answer).to_bytes(_HEADER, "big") + answer)
             status = 0
         finally:
             try:
-                signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+                signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
             finally:
                 os._exit(status)
 
