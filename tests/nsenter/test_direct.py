@@ -167,8 +167,17 @@ def test_pid_namespace_without_its_init(world: Path) -> None:
             assert call(os.getpid) > 1
             unshare.kill()
             unshare.wait()
+            while is_alive(int(children)):
+                time.sleep(0.01)
             with pytest.raises(NamespaceGone, match="process 1"):
                 call(os.getpid)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @rooted

@@ -75,6 +75,8 @@ class Namespace:
 
     def enter(self, setns: SetNS) -> None:
         """Take this thread inside; for pid, the children that it will have."""
+        if self._fd == -1:
+            raise NSEnterError(errno.EBADF, "is no longer held open", self.path, self.kind)
         try:
             setns(self._fd, FLAGS[self.kind])
         except OSError as error:

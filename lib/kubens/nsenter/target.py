@@ -7,7 +7,6 @@ import os
 import subprocess
 from contextlib import contextmanager
 
-from kubens.files import Root
 from kubens.nsenter.child import Inside, call_in_child
 from kubens.nsenter.command import Command
 from kubens.nsenter.errors import MissingCommand, NSEnterError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import ParamSpec
 
+    from kubens.files import Root
     from kubens.nsenter.command import Executor
     from kubens.nsenter.namespaces import Kind
 
@@ -278,9 +278,12 @@ class FakeNSEnter(NSEnter):
 
 
 def _host_commands(rootfs: str) -> dict[str, str]:
+    from kubens.files import Root  # only here, for the sake of those who import this module and have no host
+
+    root = Root(rootfs)
     found = {}
     for command in _HOST_COMMANDS:
-        path = _host_path(Root(rootfs), command)
+        path = _host_path(root, command)
         if path is not None:
             found[command] = path
         elif command != _OPTIONAL:
