@@ -26,6 +26,7 @@ from kubens.nsenter import (
     NSEnterError,
     child,
 )
+from kubens.nsenter.namespaces import find_setns
 
 from .helpers import as_nobody, here
 
@@ -462,6 +463,15 @@ def test_event_loop_hears_nothing_of_the_child() -> None:
 # This process itself
 
 
+def test_which_way_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "setns", print, raising=False)
+    assert find_setns() is print
+    monkeypatch.delattr(os, "setns")
+    with pytest.raises(OSError) as caught:
+        find_setns()(-1, 0)
+    assert caught.value.errno == errno.EBADF
+
+
 ENTER = """if True:
     import os, sys
     if sys.argv[1] == "libc" and hasattr(os, "setns"):
@@ -540,13 +550,12 @@ def test_enter_is_refused_with_threads(world: Path, python: Callable[..., str], 
         assert {kind: here(kind) for kind in before} == before
         go.set()
         time.sleep(0.1)
-    expected = number("mnt")
     for _ in range(100):
         thread = threading.Thread(target=int)
         thread.start()
         thread.join()
-    NSEnter.for_pin(world + "/mnt").enter()
-    assert here("mnt") == expected
+        NSEnter.for_pin(world + "/net", "net").enter()
+    assert here("net") == number("net")
     """
     assert python(ENTER + program, setns, world) == "2 True\n" * 4
 

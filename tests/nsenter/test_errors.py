@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pickle
 import socket
@@ -87,6 +88,21 @@ def test_not_a_namespace(tmp_path: Path, name: str) -> None:
     error = refusal(tmp_path / name)
     assert isinstance(error, NotANamespace)
     assert error.errno in (errno.EINVAL, errno.ENXIO)
+
+
+def test_devices_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of the question may mean something else to one."""
+    asked = []
+
+    def ioctl(fd: int, request: int) -> int:
+        asked.append(request)
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    refusal("/dev/null")
+    assert not asked
+    refusal("/etc/passwd")
+    assert asked
 
 
 def test_loop_is_neither(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from kubens.nsenter import (
     NSEnterError,
 )
 
-from .helpers import as_nobody
+from .helpers import as_nobody, here
 
 COMMANDS = ["mount", "findmnt", "umount", "systemd-run", "stat", "touch", "mkdir", "sh", "chmod", "realpath"]
 
@@ -352,5 +352,8 @@ def test_fake(tmp_path: Path, python: Callable[..., str]) -> None:
     assert fake.abs_host_path("sh") in ("/bin/sh", "/usr/bin/sh")
     assert fake.look_path("sh") in ("/bin/sh", "/usr/bin/sh")
     assert fake.call(os.getpid) != os.getpid()
+    for other in (FakeNSEnter.for_pin("/no/pin"), FakeNSEnter.for_netns("none"), FakeNSEnter.for_pid(os.getpid())):
+        assert other.command("echo", "hello").args == ["echo", "hello"]
+        assert other.call(here) == here()
     assert list(tmp_path.iterdir()) == []
     assert python("import kubens.nsenter as n; print(n.FakeNSEnter('/').enter())") == "None\n"

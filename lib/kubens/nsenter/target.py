@@ -276,6 +276,11 @@ class FakeNSEnter(NSEnter):
     def __init__(self, rootfs: str | os.PathLike[str], executor: Executor = subprocess.Popen) -> None:
         self._set(Namespaces({}), _clean(os.fspath(rootfs)), executor, _host_commands("/"))
 
+    @classmethod
+    def _of(cls, _namespaces: Namespaces, rootfs: str | None, executor: Executor) -> NSEnter:
+        """The other constructors fake their targets too."""
+        return super()._of(Namespaces({}), rootfs or "/", executor)
+
 
 def _host_commands(rootfs: str) -> dict[str, str]:
     from kubens.files import Root  # only here, for the sake of those who import this module and have no host
