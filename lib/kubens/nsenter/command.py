@@ -94,7 +94,7 @@ class Command:
             cwd=None if "mnt" in self._namespaces.paths else self.cwd,
             # The command's environment is not to say which nsenter is run.
             executable=_find("nsenter") if self._namespaces.paths else None,
-            start_new_session=False,
+            start_new_session=self._forks(),
         )
 
     def run(self, *, check: bool = False) -> subprocess.CompletedProcess[bytes]:
