@@ -23,7 +23,7 @@ NOTHING = ["kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.fin
 EVERYTHING = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
               "kubens.files", "kubens.finding", "kubens.inventory", "kubens.log", "kubens.names", "kubens.plan",
               "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
-              "kubens.write", "zlib"]  # fmt: skip
+              "kubens.write"]  # fmt: skip
 
 # Runs start.pyc as if it were the main program, and lists what was imported at its end.
 LIST_MODULES = """
