@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
-from kubens.inventory import TOOLS
+from kubens.render import TOOLS
 from machine import CHECKOUT
 
 GENERATOR = CHECKOUT / "generator/kubens-generator"

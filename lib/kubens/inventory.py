@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubens import config, execs, names, sandbox
+from kubens import config, execs, names, render, sandbox
 from kubens.config import Configuration, MountNamespace
 from kubens.units import Setting, Unit, Units
 
@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from kubens.files import Root
 
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
-TOOLS = (
-    "nsenter", "unshare", "mount", "umount", "mountpoint", "findmnt", "flock",
-    "sh", "env", "cp", "rm", "mkdir", "rmdir", "tac", "printf", "true", "false",
-)  # fmt: skip
 # Needed only by some shapes of units; looked for when one comes up.
 OPTIONAL_TOOLS = ("perl", "bash")
 KUBENSENTER = ("/usr/bin/kubensenter", "/usr/local/bin/kubensenter")
@@ -91,22 +87,17 @@ def take(root: Root, configuration: Configuration, live: dict[str, MountNamespac
         inventory.services[namespace.unit] = units.load_dropins(namespace.unit)
         for member in namespace.members:
             _load(inventory, units, root, member)
-    for name in TOOLS:
+    for name in render.TOOLS:
         place = _tool(root, name)
         if place:
             inventory.tools[name] = place
-    inventory.kubensenter = next((path for path in KUBENSENTER if root.is_executable(path)), "")
+    if any(namespace.when_missing == "host" for namespace in namespaces):
+        inventory.kubensenter = next((path for path in KUBENSENTER if root.is_executable(path)), "")
     for unit in list(inventory.units.values()):
         if unit is not None:
             _resolve_programs(inventory, root, unit)
     inventory.unreadable = units.unreadable
-    wanted = _pulled_in_early(units)
-    for unit in inventory.units.values():
-        if unit is not None and unit.name not in inventory.early:
-            target = wanted.get(unit.name)
-            step = (None, target) if target else _before_namespace(units, unit)
-            if step is not None:
-                inventory.early[unit.name] = step
+    _find_early(inventory, units)
     return inventory
 
 
@@ -162,12 +153,19 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
         inventory.programs[command.program, search] = next((p for p in found if root.is_executable(p)), "")
 
 
-def _pulled_in_early(units: Units) -> dict[str, str]:
-    """The units that an early target wants, with the target, which comes after them (systemd.target(5), "Default
-    Dependencies")."""
-    return {
-        unit: target for target in sorted(EARLY) if target.endswith(".target") for unit in units.wanted_by(target)
-    }  # fmt: skip
+def _find_early(inventory: Inventory, units: Units) -> None:
+    """Find the units that are ordered before what NAME.service waits for."""
+    members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
+    for target in sorted(EARLY):
+        # A target comes after whatever it wants (systemd.target(5), "Default Dependencies").
+        if target.endswith(".target"):
+            for name in units.wanted_by(target, set(members)):
+                inventory.early.setdefault(name, (None, target))
+    for name, unit in members.items():
+        if name not in inventory.early:
+            step = _before_namespace(units, unit)
+            if step is not None:
+                inventory.early[name] = step
 
 
 def _before_namespace(units: Units, unit: Unit) -> tuple[Setting | None, str] | None:

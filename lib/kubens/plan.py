@@ -5,7 +5,6 @@ from __future__ import annotations
 from kubens import escape, execs, names, render, sandbox, wrap
 from kubens.config import LIVE, MountNamespace
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
-from kubens.inventory import TOOLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
     """The units for everything configured, and for what lives although it is configured no more."""
     made = Plan()
     made.findings += configuration.findings
-    missing = [name for name in TOOLS if name not in inventory.tools]
+    missing = [name for name in render.TOOLS if name not in inventory.tools]
     if missing and configuration.mount_namespaces:
         reason = f"{', '.join(missing)} missing, nothing is generated: install util-linux and coreutils"
         made.findings.append(Finding(ERROR, "", 0, "", reason))
@@ -111,6 +110,8 @@ class _Builder:
         self._namespace = namespace
         self._live = live
         self._inventory = inventory
+        # Of what is missing while the namespace lives, the usual place.
+        self._tools = {**render.TOOLS, **inventory.tools}
         self._owners = owners
         self._dropins: dict[str, str] = {}
         # the real names of units: all that were looked at, with the names that brought them; those that are members
@@ -130,7 +131,7 @@ class _Builder:
             reason = f"namespace {namespace.name}: none of its services is wrapped until this is mended"
             self.findings.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
             return None
-        tools = render.Tools(self._inventory.tools)
+        tools = self._tools
         members = [member for name, member in namespace.members.items() if name not in refused]
         tree = Tree(namespace.name, render.namespace_conf(namespace, members))
         origin = f"{namespace.file}:{namespace.line}" if namespace.file else ""
@@ -246,6 +247,6 @@ class _Builder:
         )
         sections = (
             ("Unit", render.dependencies(self._namespace)),
-            ("Service", render.blocked(reason, render.Tools(self._inventory.tools))),
+            ("Service", render.blocked(reason, self._tools)),
         )
         return render.text(f"{member.file}:{member.line}", sections)

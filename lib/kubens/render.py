@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 # Where the generator leaves what a namespace is made of, for NAME-record.service to keep.
 GENERATED = "/run/systemd/generator/.kubens"
 DOCUMENTATION = "man:kubens-generator(8) man:kubens.conf(5)"
+# What the units run, and where it usually is.
+TOOLS = {
+    name: f"/usr/bin/{name}"
+    for name in (
+        "nsenter", "unshare", "mount", "umount", "mountpoint", "findmnt", "flock",
+        "sh", "env", "cp", "rm", "mkdir", "rmdir", "tac", "printf", "true", "false",
+    )
+}  # fmt: skip
 NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.sshfs,fuse.s3fs,9p"
 
 
@@ -37,22 +45,12 @@ def _from(origin: str) -> str:
     return f" from {origin}" if origin else ""
 
 
-class Tools:
-    """Paths of the programs that units run, by name; /usr/bin/NAME unless `known` has another."""
-
-    def __init__(self, known: Mapping[str, str] | None = None) -> None:
-        self._known = known or {}
-
-    def __getitem__(self, name: str) -> str:
-        return self._known.get(name) or f"/usr/bin/{name}"
-
-
 def mount_namespace_service(
     name: str = "kubens",
     members: Iterable[str] = (),
     when_missing: str = "fail",
     origin: str = "",
-    tools: Tools | None = None,
+    tools: Mapping[str, str] | None = None,
     record: bool = False,
 ) -> str:
     """NAME.service: makes, pins and destroys the mount namespace NAME.
@@ -60,7 +58,7 @@ def mount_namespace_service(
     members: the units that hang on it. when_missing: "fail" or "host", as in the configuration. origin: FILE:LINE for
     the header and SourcePath=. record: keep what the namespace is made of, of which only the generator has use.
     """
-    tool = tools or Tools()
+    tool = tools or TOOLS
     directory, pin, environment = f"/run/{name}", f"/run/{name}/mnt", f"/run/{name}/env"
     # systemctl(1) takes no template, but a pattern for those of its instances that are there.
     units = [unit.replace("@.service", "@*.service") for unit in members]
@@ -161,26 +159,26 @@ while IFS= read -r mount; do [ "$mount" = / ] || umount "$mount"; done
 """
 
 
-def _shell(tool: Tools, script: str, *parameters: str) -> str:
+def _shell(tool: Mapping[str, str], script: str, *parameters: str) -> str:
     """A command that runs a script: one word in which nothing is expanded but by the shell, and literal parameters."""
     one_line = script.strip().replace("\n", " ")
     quoted = one_line.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return " ".join([tool["sh"], "-c", f'"{escape.check(quoted)}"', *map(escape.word, parameters)])
+    return " ".join([tool["sh"], "-c", f'"{quoted}"', *map(escape.word, parameters)])
 
 
-def _record(name: str, tool: Tools) -> str:
+def _record(name: str, tool: Mapping[str, str]) -> str:
     """Keep what the generator left, replacing what was kept at once: a reload may come at any time."""
     keep = 'mkdir -p "$1" && rm -rf "$1/.$2" && cp -RT "$0" "$1/.$2" && rm -rf "$1/$2" && mv -T "$1/.$2" "$1/$2"'
     return _shell(tool, keep, f"{GENERATED}/{name}", LIVE, name)
 
 
-def record_service(name: str, digest: str, tools: Tools | None = None) -> str:
+def record_service(name: str, digest: str, tools: Mapping[str, str] | None = None) -> str:
     """NAME-record.service: keeps what the namespace is made of, for a reload that cannot make it again.
 
     NAME.service does so when it starts; every start of a member asks for this, which has to do something where a
     reload brought anything else since. digest: the name of an empty file that tells what is kept.
     """
-    tool = tools or Tools()
+    tool = tools or TOOLS
     unit = [
         ("Description", f"Record of the mount namespace {escape.value(name)}"),
         ("Documentation", DOCUMENTATION),
@@ -214,7 +212,7 @@ def environment(namespace: MountNamespace) -> list[tuple[str, str]]:
     return [("Environment", f"KUBENSMNT={namespace.pin}")]
 
 
-def blocked(reason: str, tools: Tools) -> list[tuple[str, str]]:
+def blocked(reason: str, tools: Mapping[str, str]) -> list[tuple[str, str]]:
     """[Service] settings with which a unit fails at its start, saying why, before it runs anything of its own."""
     return [
         ("ExecCondition", ""),
@@ -225,9 +223,9 @@ def blocked(reason: str, tools: Tools) -> list[tuple[str, str]]:
     ]
 
 
-def problems_service(findings: Iterable[str], tools: Tools | None = None) -> str:
+def problems_service(findings: Iterable[str], tools: Mapping[str, str] | None = None) -> str:
     """kubens-problems.service: fails at boot, with one line for each finding."""
-    tool = tools or Tools()
+    tool = tools or TOOLS
     lines = list(findings)
     count = f"{len(lines)} problems" if len(lines) != 1 else "1 problem"
     unit = [

@@ -141,14 +141,14 @@ class Units:
                     found.add(names.with_instance(template, names.instance_of(unit)))
         return sorted(found)
 
-    def wanted_by(self, target: str) -> set[str]:
-        """The names in TARGET.wants/ and TARGET.requires/ of every directory."""
+    def wanted_by(self, target: str, among: set[str]) -> set[str]:
+        """Those of the units that TARGET.wants/ and TARGET.requires/ of any directory name."""
         found: set[str] = set()
-        for directory, present in self._places:
-            for entry in (target + ".wants", target + ".requires"):
+        for entry in (target + ".wants", target + ".requires"):
+            for directory, present in self._places:
                 if entry in present:
                     try:
-                        found.update(self._root.names(f"{directory}/{entry}"))
+                        found |= among.intersection(self._root.names(f"{directory}/{entry}"))
                     except (OSError, Unreadable):
                         continue
         return found
