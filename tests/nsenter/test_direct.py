@@ -370,6 +370,16 @@ def test_handler_that_raises_ends_the_child(kinds: list[str], request: pytest.Fi
         os.kill(request.getfixturevalue("process"), 0)
 
 
+def test_mask_of_the_child() -> None:
+    """The child's is this process's, whatever was blocked for the fork."""
+    assert outside.call(signal.pthread_sigmask, signal.SIG_BLOCK, []) == set()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    try:
+        assert outside.call(signal.pthread_sigmask, signal.SIG_BLOCK, []) == {signal.SIGUSR2}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @pytest.mark.usefixtures("no_leaks")
 def test_interruptions_without_consequence() -> None:
     """Handlers that return: every wait is taken up again."""

@@ -239,6 +239,12 @@ def test_links_on_the_host(world: Path) -> None:
     assert NSEnter(world / "rootfs").eval_symlinks("usr") == "/usr"
 
 
+def test_path_that_looks_like_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert FakeNSEnter("/").eval_symlinks("-e") == f"{tmp_path}/-e"
+
+
 def test_empty_path() -> None:
     for must_exist in (True, False):
         with pytest.raises(NSEnterError) as caught:
@@ -252,6 +258,8 @@ def test_why_links_could_not_be_followed(world: Path) -> None:
     with pytest.raises(NamespaceGone) as gone:
         NSEnter.for_pin(world / "absent").eval_symlinks("/usr")
     assert gone.value.path == f"{world}/absent"
+    with pytest.raises(NamespaceGone):
+        NSEnter.for_pin(world / "absent").look_path("sh")
     with pytest.raises(MissingCapability):
         as_nobody(lambda: NSEnter(world / "rootfs").eval_symlinks("/usr"))
     assert NSEnter.for_pin(world / "mnt").eval_symlinks("/usr") == "/usr"
