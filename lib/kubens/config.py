@@ -117,7 +117,7 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
     chosen: dict[str, str] = {}
     for directory in directories:
         try:
-            found = [entry.name for entry in root.entries(directory)]
+            found = root.names(directory)
         except (OSError, Unreadable) as error:
             configuration.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {error}"))
             continue
@@ -135,17 +135,17 @@ def load_live(root: Root) -> dict[str, MountNamespace]:
     """The namespaces that run, as they were configured when they started."""
     found: dict[str, MountNamespace] = {}
     try:
-        entries = root.entries(LIVE)
+        entries = root.names(LIVE)
     except (OSError, Unreadable):
         return found
-    for entry in entries:
-        if entry.name.startswith("."):
+    for name in entries:
+        if name.startswith("."):
             continue  # being made
         recorded = Configuration()
-        read_file(recorded, root, f"{LIVE}/{entry.name}/namespace.conf")
-        namespace = recorded.mount_namespaces.get(entry.name)
+        read_file(recorded, root, f"{LIVE}/{name}/namespace.conf")
+        namespace = recorded.mount_namespaces.get(name)
         if namespace is not None:
-            found[entry.name] = namespace
+            found[name] = namespace
     return found
 
 

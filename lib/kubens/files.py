@@ -7,10 +7,10 @@ import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
-    _Entry = TypeVar("_Entry")
+    _Found = TypeVar("_Found")
 
 # No unit file is larger than this; one that is, is a mistake that must not cost the boot.
 SIZE_MAX = 4 * 1024 * 1024
@@ -54,25 +54,29 @@ class Root:
         finally:
             posix.close(descriptor)
 
-    def entries(self, path: str) -> list[posix.DirEntry[str]]:
-        """What is in a directory, in no order; nothing where there is none. Raises Unreadable."""
-        return self._list(posix.scandir, path)
+    def entries(self, path: str) -> dict[str, bool]:
+        """The names in a directory, in no order, and whether each is a link; none where there is no directory.
+
+        Raises Unreadable.
+        """
+        return self._list(path, _entries) or {}
 
     def names(self, path: str) -> list[str]:
         """As entries(), where nothing but the names is asked for: at half the price."""
-        return self._list(posix.listdir, path)
+        return self._list(path, posix.listdir) or []
 
-    def _list(self, reader: Callable[[Any], Iterable[_Entry]], path: str) -> list[_Entry]:
+    def _list(self, path: str, reader: Callable[[Any], _Found]) -> _Found | None:
+        """What a reader finds in a directory, None where there is none."""
         try:
             if not self.path:
-                return list(reader(path))
+                return reader(path)
             descriptor = self._open(path, posix.O_RDONLY | posix.O_DIRECTORY)
         except OSError as error:
             if error.errno in _MISSING:
-                return []
+                return None
             raise Unreadable(error.strerror or "cannot be read") from None
         try:
-            return list(reader(descriptor))
+            return reader(descriptor)
         except OSError as error:
             raise Unreadable(error.strerror or "cannot be read") from None
         finally:
@@ -169,6 +173,11 @@ class Root:
         resolved = self.follow(path)
         # A tree of files has no devices; the null device, which masks, is the same everywhere.
         return posix.open(resolved if resolved == "/dev/null" else self.path + resolved, flags | posix.O_NOFOLLOW)
+
+
+def _entries(directory: Any) -> dict[str, bool]:
+    with posix.scandir(directory) as found:
+        return {entry.name: entry.is_symlink() for entry in found}
 
 
 def _read_all(descriptor: int, size_max: int) -> str:

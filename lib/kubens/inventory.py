@@ -22,7 +22,7 @@ PROGRAM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/
 EARLY = frozenset(
     ("basic.target", "local-fs-pre.target", "local-fs.target", "network-pre.target", "network.target",
      "paths.target", "remote-fs-pre.target", "slices.target", "sockets.target", "swap.target", "sysinit.target",
-     "timers.target", "cryptsetup.target", "cryptsetup-pre.target", "veritysetup.target", "tmp.mount")
+     "cryptsetup.target", "cryptsetup-pre.target", "veritysetup.target", "tmp.mount")
 )  # fmt: skip
 
 KEYS = (

@@ -12,8 +12,6 @@ from kubens.files import Unreadable, byte_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import posix
-
     from kubens.command import Command
     from kubens.files import Root
 
@@ -80,8 +78,8 @@ class Units:
         self._wanted = wanted
         self._path = _search_path(search_path)
         self._inside = tuple(directory + "/" for directory in self._path)
-        # (directory, what is in it by name), in the order of the search path
-        self._places: list[tuple[str, dict[str, posix.DirEntry[str]]]] = []
+        # (directory, what is in it by name: whether it is a link), in the order of the search path
+        self._places: list[tuple[str, dict[str, bool]]] = []
         # name → the search directory that has it, or (for an alias) the name it stands for; systemd's unit_ids_map
         self._ids: dict[str, str] = {}
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
@@ -173,7 +171,7 @@ class Units:
                     self.unreadable = (directory, str(error))
                 continue
             if entries:
-                self._places.append((directory, {entry.name: entry for entry in entries}))
+                self._places.append((directory, entries))
 
     def _lookup(self, name: str) -> str:
         """The first search directory that has a unit of this name, the name it is an alias of, or ""."""
@@ -182,7 +180,7 @@ class Units:
             found = ""
             for directory, present in self._places:
                 if name in present:
-                    found = self._link_target(directory, name) if present[name].is_symlink() else directory
+                    found = self._link_target(directory, name) if present[name] else directory
                     if found:
                         break
             self._ids[name] = found
@@ -199,7 +197,7 @@ class Units:
 
     def _is_link(self, path: str) -> bool:
         directory, _, name = path.rpartition("/")
-        return any(directory == place and present[name].is_symlink() for place, present in self._places)
+        return any(directory == place and present.get(name) for place, present in self._places)
 
     def _aliases(self, real: str) -> list[str]:
         """The names of links that lead to a unit."""
@@ -226,8 +224,8 @@ class Units:
         if known is None:
             known = self._links[suffix] = {}
             for directory, present in self._places:
-                for name in present:
-                    if name.endswith(suffix) and present[name].is_symlink():
+                for name, is_link in present.items():
+                    if is_link and name.endswith(suffix):
                         target = (self._root.link(f"{directory}/{name}") or "").rpartition("/")[2]
                         known.setdefault(target, []).append(name)
         return known

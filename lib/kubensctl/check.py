@@ -138,7 +138,7 @@ def _our_files(root: Root) -> set[str]:
 
 def _names(root: Root, directory: str) -> list[str]:
     try:
-        return [entry.name for entry in root.entries(directory)]
+        return root.names(directory)
     except (OSError, Unreadable):
         return []
 

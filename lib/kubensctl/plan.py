@@ -83,11 +83,11 @@ def _walk(root: Root, directory: str, prefix: str = "") -> list[str]:
         entries = root.entries(directory)
     except (OSError, Unreadable):
         return []
-    for entry in entries:
-        if root.link(f"{directory}/{entry.name}") is None and not root.is_file(f"{directory}/{entry.name}"):
-            found += _walk(root, f"{directory}/{entry.name}", f"{prefix}{entry.name}/")
+    for name, is_link in entries.items():
+        if is_link or root.is_file(f"{directory}/{name}"):
+            found.append(prefix + name)
         else:
-            found.append(prefix + entry.name)
+            found += _walk(root, f"{directory}/{name}", f"{prefix}{name}/")
     return found
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from kubens import boot, config, inventory, names, plan, write
 from kubens.config import Configuration, Member, MountNamespace
@@ -16,7 +15,7 @@ from kubens.plan import Plan
 from kubens.units import Unit, Units
 
 if TYPE_CHECKING:
-    import posix
+    pass
 
 # Where systemd puts what the generator writes into its first directory.
 GENERATED = "/run/systemd/generator"
@@ -35,12 +34,9 @@ class Draft(Root):
     def read(self, path: str, size_max: int = SIZE_MAX) -> str | None:
         return self._text if path == f"{self._directory}/{self._name}" else super().read(path, size_max)
 
-    def entries(self, path: str) -> list[posix.DirEntry[str]]:
-        found = super().entries(path)
-        if path == self._directory and all(entry.name != self._name for entry in found):
-            # The name is all that the configuration's reader looks at.
-            found.append(cast("posix.DirEntry[str]", SimpleNamespace(name=self._name)))
-        return found
+    def names(self, path: str) -> list[str]:
+        found = super().names(path)
+        return found if path != self._directory or self._name in found else [*found, self._name]
 
 
 class Planned:
