@@ -198,11 +198,11 @@ class _Builder:
         added = True
         for one in units:
             self._tried[one.name] = member.unit
-            added &= self._add_unit(one, self._namespace.members.get(one.name, member), name)
+            added &= self._add_unit(one, self._namespace.members.get(one.name, member), name, one is not unit)
         return added
 
-    def _add_unit(self, unit: Unit, member: Member, name: str) -> bool:
-        """Add the drop-in for one unit. name: what to call it."""
+    def _add_unit(self, unit: Unit, member: Member, name: str, of_template: bool) -> bool:
+        """Add the drop-in for one unit. name: what to call it. of_template: whether its template's would apply."""
         other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
         if other is not None and other.name != self._namespace.name:
             reason = f"is a member of namespace {other.name} already: a service can be in one only"
@@ -213,7 +213,7 @@ class _Builder:
             file, line, reason = by_systemd
             reason = f"systemd itself does not load it, not wrapped: {reason}"
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))
-            if names.kind(unit.name) == names.INSTANCE:
+            if of_template:
                 # Its template's drop-in must not make it loadable.
                 self._dropins[f"{unit.name}.d/{name or wrap.DROPIN}"] = render.text("", ())
             return True
