@@ -54,6 +54,18 @@ def untold(unit: Unit) -> tuple[str, int, str] | None:
             for command in setting.commands:
                 if command.program.endswith(("/.", "/..")):
                     return setting.file, setting.line, f"{command.program} is taken by some releases of systemd only"
+                if command.program.strip(syntax.BLANKS) != command.program:
+                    return (
+                        setting.file,
+                        setting.line,
+                        "some releases of systemd lose the blank around the program's path",
+                    )
+                if "|" in command.marks:
+                    return (
+                        setting.file,
+                        setting.line,
+                        "the prefix | runs the line through a shell: write the shell itself",
+                    )
             if "%" not in setting.value:
                 continue
             for letter in _specifiers(setting.value):

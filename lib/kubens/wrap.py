@@ -75,8 +75,10 @@ def _bad_commands(unit: Unit, key: str, namespace: MountNamespace, inventory: In
 def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:
     if command.program.rpartition("/")[2] == "nsenter" and namespace.pin in command.arguments:
         return "enters by itself already: list it in Env=, or take nsenter out of it"
-    if "|" in command.marks:
-        return "the prefix | runs the line through a shell, which cannot be told from here: write the shell itself"
+    if (command.arguments or command.argv0)[-1:] in (" ", "\t"):
+        return "the blank at the end of its last argument would be lost: quote it"
+    if "=" in command.program and working_directory(unit).startswith("-"):
+        return "a program with = in its path cannot be run in a WorkingDirectory=-: link it to another name"
     if not command.program.startswith("/"):
         search = execs.search_path(unit)
         if "%" in command.program or "%" in search:
