@@ -348,7 +348,7 @@ class Units:
                 continue
             for key, value, line in section.assignments:
                 setting = Setting(value, path, line)
-                reason = _take(key, setting) if key in _WITH_SYNTAX else ""
+                reason = _take(key, setting) if key in _WITH_SYNTAX and into is unit.service else ""
                 if reason == IGNORED:
                     continue
                 if reason:
