@@ -29,10 +29,10 @@ PACKAGES = fish gcc git groff iproute2 libsystemd-dev man-db nftables pkg-config
 	shellcheck strace systemd-container util-linux zsh
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-faults fuzz lint bench docs releases
+.PHONY: help install uninstall setup packages man demo check check-releases corpus check-faults fuzz lint bench docs releases
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 # The generator comes last and at once: a reload that found half of it would run it.
 install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
@@ -99,6 +99,16 @@ bench: setup ## measure what the generator costs and what a namespace saves, bes
 docs: setup ## make the picture in README.md anew, from a real run
 	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new
 	mv docs/demo.svg.new docs/demo.svg
+
+# A tree is named by its release; the machine's own OS is the fourth.
+check-releases: setup releases ## run all tests on every release, and thousands of random units
+	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
+		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
+	done
+
+corpus: setup ## wrap each service of Debian's largest packages, and let systemd compare
+	cd tests && PYTHONPATH=../lib:. ../.venv/bin/python -m differential.corpus
 
 check-faults: setup ## let every system call of a run fail once with each error, or be the last one (some minutes)
 	KUBENS_FAULTS=all .venv/bin/python -m pytest tests/test_failing_calls.py $(ARGS)
