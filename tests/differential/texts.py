@@ -54,7 +54,7 @@ _FATAL = (
 )  # fmt: skip
 _STRAY_BYTES = (b"\xff", b"\xc3", b"\0", b"\x1b", b"\xed\xa0\x80", b"\\", b"\xef\xbb\xbf", b"\x0b", b"\x0c")
 _STRAY = ("stray", "[Unit]", "[Install]", "[X-Mine]", "[Service]", "Wants=nothing.service", "\u20ac", "=")
-_BROKEN = ("[Service", '[Ser"vice]', "[]", "[Service] x", "[ Service ]", "[service]", "[Service ]")
+_BROKEN = ("[Service", '[Ser"vice]', "[]", "[Service] x", "[ Service ]", "[service]", "[Service ]")  # codespell:ignore
 
 
 def fragment(random: Random, wildness: float) -> bytes:
