@@ -94,7 +94,8 @@ def _one(value: str, start: int) -> tuple[Command | None, int]:
         raise BadCommand(f"special characters in the program {program!r}", fatal=not ignore)
     if program.endswith("/"):
         raise BadCommand(f"the program {program!r} is a directory", fatal=not ignore)
-    if not program.startswith("/") and "%" not in program and ("/" in program or program in (".", "..")):
+    # What a specifier brings is not known; what stands before it is.
+    if not program.startswith("/") and ("/" in program.partition("%")[0] or program in (".", "..")):
         raise BadCommand(f"the program {program!r} is neither absolute nor a plain name", fatal=not ignore)
     argv0 = ""
     begin = end = position
