@@ -163,6 +163,9 @@ class Trial:
         # Of a template an instance may be another matter.
         if outcome.what not in _TRUE_OF.get(before.load_state, _ANY) and "@." not in member:
             return [Mismatch(member, f"{outcome.what}, but {before.load_state}", "; ".join(outcome.findings))]
+        # What never starts need not stay as it is in its settings.
+        if before.load_state == after.load_state != "loaded":
+            return []
         if outcome.what != "wrapped" or before.load_state != "loaded":
             # 247 gives units the names of whatever is linked to files of one name, in one order or another.
             difference = _difference(before, after._replace(names=before.names, dropins=_theirs(after.dropins)))
