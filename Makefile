@@ -25,7 +25,7 @@ ARGS =
 RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
-PACKAGES = fish gcc git groff iproute2 libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
+PACKAGES = fish gcc git groff iproute2 libc6-dev libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
 	shellcheck strace systemd-container util-linux zsh
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 

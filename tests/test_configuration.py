@@ -286,7 +286,8 @@ OBSTACLES = {
     "BindPaths": "/srv", "BindReadOnlyPaths": "/srv", "TemporaryFileSystem": "/srv", "MountImages": "/a.img:/srv",
     "ExtensionImages": "/a.img", "ExtensionDirectories": "/srv", "MountFlags": "slave", "LogNamespace": "mine",
     "SecureBits": "keep-caps noroot", "RuntimeDirectory": "x::ro", "StateDirectory": "x:y:ro",
-    "CacheDirectory": "x::ro", "LogsDirectory": "x::ro", "UserNamespacePath": "/run/x", "RootMStack": "/x",
+    "CacheDirectory": "x::ro", "LogsDirectory": "x::ro",
+    "ConfigurationDirectory": "x::ro", "UserNamespacePath": "/run/x", "RootMStack": "/x",
     "SELinuxContext": "system_u:system_r:x_t:s0", "AppArmorProfile": "x", "SmackProcessLabel": "x",
 }  # fmt: skip
 VALUES = {key: OBSTACLES.get(key, "yes") for key, *_ in sandbox.RULES}

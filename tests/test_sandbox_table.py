@@ -108,6 +108,7 @@ StateDirectory=name::ro
 StateDirectory=name
 CacheDirectory=name::ro
 LogsDirectory=name::ro
+ConfigurationDirectory=name::ro
 ConfigurationDirectory=name
 """
 # No kernel here has these.

@@ -165,9 +165,9 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
         findings.append(Finding(ERROR, path, 0, "", "binary data, ignored: this is no configuration file"))
         return
     parsed = syntax.parse(text)
-    if parsed.broken:
+    if parsed.broken or parsed.untold:
         # What stands before it might be half of a namespace.
-        line, reason = parsed.broken
+        line, reason = parsed.broken or parsed.untold or (0, "")
         findings.append(Finding(ERROR, path, line, "", f"{reason}, the whole file is ignored: mend it"))
         return
     for line, reason in parsed.problems:

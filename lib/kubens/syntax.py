@@ -30,15 +30,16 @@ class Section:
 class Parsed:
     """A file's sections in order; `problems` as (line, reason): what systemd would warn of and ignore.
 
-    broken: (line, reason) where systemd gives up on the rest of the file, or None.
+    broken: (line, reason) where systemd gives up on the rest of the file, or None. untold: where some releases do.
     """
 
-    __slots__ = ("broken", "problems", "sections")
+    __slots__ = ("broken", "problems", "sections", "untold")
 
     def __init__(self) -> None:
         self.sections: list[Section] = []
         self.problems: list[tuple[int, str]] = []
         self.broken: tuple[int, str] | None = None
+        self.untold: tuple[int, str] | None = None
 
 
 def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
@@ -58,6 +59,9 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
             parsed.broken = (number, reason)
             return parsed
         if line[0] == "[":
+            if line == "[]" or (line[-1] == "]" and "\\" in line):
+                parsed.untold = (number, f"whether {line[:80]} is a section depends on the release")
+                return parsed
             if line[-1] != "]" or not UNSAFE.isdisjoint(line[1:-1]):
                 parsed.broken = (number, f"invalid section header {line[:80]!r}")
                 return parsed

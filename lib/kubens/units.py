@@ -362,6 +362,8 @@ class Units:
                     into[key].append(setting)
                 else:
                     into[key] = [setting]
+        if parsed.untold and unit.unreadable is None:
+            unit.unreadable = (path, *parsed.untold)
         if parsed.broken and fragment:
             unit.refused = (path, *parsed.broken)
         return True

@@ -77,6 +77,8 @@ def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, invent
         return "enters by itself already: list it in Env=, or take nsenter out of it"
     if (command.arguments or command.argv0)[-1:] in (" ", "\t"):
         return "the blank at the end of its last argument would be lost: quote it"
+    if command.argv0.startswith("$") and command.expands_variables:
+        return "which argv[0] a variable gives, if any, is not known: write the name itself"
     if "=" in command.program and working_directory(unit).startswith("-"):
         return "a program with = in its path cannot be run in a WorkingDirectory=-: link it to another name"
     if not command.program.startswith("/"):
