@@ -10,6 +10,7 @@ ENV_SERVICES =
 
 LIBRARY = $(PREFIX)/lib/kubens
 GENERATORS = $(PREFIX)/lib/systemd/system-generators
+UNITS = $(PREFIX)/lib/systemd/system
 SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
 SHARE = $(DESTDIR)$(PREFIX)/share
 # Made by `man`; `install`, which has to do with the interpreter alone, takes what is there.
@@ -37,11 +38,13 @@ help: ## list the targets
 # The generator comes last and at once: a reload that found half of it would run it.
 install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
 	rm -rf $(DESTDIR)$(LIBRARY)
-	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
+	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
+	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
 	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY) generator/start.py $(DESTDIR)$(LIBRARY)/start.pyc
+	$(PYTHON) -I generator/templates.py $(DESTDIR)$(LIBRARY) $(DESTDIR)$(UNITS)
 	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
 	sed -e '1s|.*|#!$(PYTHON) -I|' -e 's|^LIBRARY = .*|LIBRARY = "$(LIBRARY)"|' bin/kubensctl \
 		>$(DESTDIR)$(PREFIX)/bin/kubensctl
@@ -61,11 +64,13 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 
 uninstall: ## remove what `install` put there, except for the configuration
 	@set -- $(DESTDIR)/run/kubens-generator/*; [ ! -e "$$1" ] || \
-		{ echo 'namespaces live: stop them first (systemctl stop kubens.service)' >&2; exit 1; }
+		{ echo 'namespaces live: stop them first (kubensctl status shows them)' >&2; exit 1; }
 	rm -f $(DESTDIR)$(GENERATORS)/kubens-generator $(DESTDIR)$(PREFIX)/bin/kubensenter \
 		$(DESTDIR)$(PREFIX)/bin/kubensctl $(SHARE)/bash-completion/completions/kubensctl \
 		$(SHARE)/zsh/site-functions/_kubensctl $(SHARE)/fish/vendor_completions.d/kubensctl.fish
 	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
+	rm -f $(DESTDIR)$(UNITS)/netns_name@.service $(DESTDIR)$(UNITS)/netns_outside-*@.service \
+		$(addprefix $(DESTDIR)$(UNITS)/netns-,$(addsuffix @.service,$(patsubst conf/netns/%.sh,%,$(wildcard conf/netns/*.sh))))
 	rm -rf $(DESTDIR)$(LIBRARY)
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv

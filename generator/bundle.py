@@ -1,4 +1,8 @@
-"""Compiles start.py together with the modules of the boot path: bundle.py LIBRARY START.PY START.PYC."""
+"""Compiles start.py together with the modules of the boot path: bundle.py LIBRARY START.PY START.PYC.
+
+They come in groups, each of which is loaded at once: what every run needs, in START.PYC itself; what a run needs when
+something is configured; and what concerns network namespaces.
+"""
 
 import ast
 import importlib.util
@@ -88,21 +92,35 @@ def pairs(modules):
     return tuple((module.name, bare(module.code)) for module in modules)
 
 
+def group(name):
+    return "netns" if name.startswith("kubens.netns") else "later"
+
+
 first = {}
 add("kubens", first)
 add("kubens.boot", first)
 everything = dict(first)
-for module in first.values():
-    for name in module.late_imports:
+waiting = list(first.values())
+while waiting:
+    known = len(everything)
+    for name in waiting.pop().late_imports:
         add(name, everything)
-later = [module for name, module in everything.items() if name not in first]
-file = f"later.{sys.implementation.cache_tag}"
-with open(f"{library}/{file}", "wb") as compiled:
-    size = compiled.write(marshal.dumps(pairs(later)))
+    waiting += list(everything.values())[known:]
+groups = {}
+for name, module in everything.items():
+    if name not in first:
+        groups.setdefault(group(name), []).append(module)
+later = {}
+for name, modules in groups.items():
+    file = f"{name}.{sys.implementation.cache_tag}"
+    with open(f"{library}/{file}", "wb") as compiled:
+        size = compiled.write(marshal.dumps(pairs(modules)))
+    for module in modules:
+        later[module.name.rpartition(".")[2]] = (file, size)
 code = bare(compile(parse(start), "start.py", "exec", dont_inherit=True, optimize=2))
 # The compiler takes no code for a constant; the constant that start.py has in its place is replaced afterwards.
-place = ((), "", 0, ())
-values = (pairs(first.values()), file, size, tuple(module.name.rpartition(".")[2] for module in later))
+place = ((), ())
+values = (pairs(first.values()), tuple(later.items()))
 code = code.replace(co_consts=tuple(values if constant == place else constant for constant in code.co_consts))
 with open(target, "wb") as compiled:
     # As py_compile writes it, PEP 552; nobody checks a file that is run directly against its source.

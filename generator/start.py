@@ -9,24 +9,24 @@ import marshal
 import posix
 import sys
 
-# bundle.py puts here: modules as (name, code), the file that holds the later ones and its size, and their names.
-FIRST, LATER, SIZE, NAMES = (), "", 0, ()
+# bundle.py puts here: modules as (name, code), and for each later one the file that holds its group, with its size.
+FIRST, LATER = (), ()
 
 
 def load_later(name):
-    """The package's __getattr__ (PEP 562), asked by `from kubens import NAME`: load the later modules, all at once."""
-    package = sys.modules["kubens"]
-    if name not in NAMES:
+    """The package's __getattr__ (PEP 562), asked by `from kubens import NAME`: load all modules of a group at once."""
+    groups = [group for later, group in LATER if later == name]
+    if not groups:
         raise AttributeError(name)
-    del package.__getattr__
+    file, size = groups[0]
     # What a run makes it keeps to its end, so there is nothing to look for.
     import gc
 
     gc.disable()
-    file = posix.open(f"{sys.path[0]}/{LATER}", posix.O_RDONLY | posix.O_CLOEXEC)
-    run(marshal.loads(posix.read(file, SIZE)))
-    posix.close(file)
-    return getattr(package, name)
+    descriptor = posix.open(f"{sys.path[0]}/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
+    run(marshal.loads(posix.read(descriptor, size)))
+    posix.close(descriptor)
+    return getattr(sys.modules["kubens"], name)
 
 
 def run(modules):

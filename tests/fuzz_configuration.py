@@ -45,7 +45,8 @@ TOKENS = (
     '"', "'", "=", "[", "]", "[Service]\n", "[Unit]\n", "[MountNamespace]\n", "@", "-", "+", "!", "!!", ":", "|", "/",
     "..", "../../etc/passwd", "é", "\udcff", "\udcc3", "\u2028", "\x85", "\x1b[31m", "\x7f", "\ufeff", "\ufffe",
     "\\x0a", "\\n", "\\u000a", "\\012", "\\xff", "\\s", "x" * 300, "Name=", "Wrap=", "Env=", "WrapCommands=",
-    "WhenMissing=host", "AllowSandboxLoss=yes", "a.service", "a", "e@2", "d.service ", "ExecStart=", "\nExecStart=",
+    "WhenMissing=host", "AllowSandboxLoss=yes", "[NetworkNamespace]\n", "Types=", "Services=", "WantedBy=",
+    "lo", "veth", "a.service", "a", "e@2", "d.service ", "ExecStart=", "\nExecStart=",
     "\nExecStart=\n", "ExecStartPre=", "ExecReload=", "WorkingDirectory=", "SyslogIdentifier=", "Type=oneshot\n",
     "User=x\n", "/bin/sleep", "sleep", "PrivateTmp=yes\n", "BindPaths=/a:/b\n", "SystemCallFilter=~@mount\n",
     "CapabilityBoundingSet=~CAP_SYS_ADMIN\n", "Before=sysinit.target\n", "NetworkNamespacePath=/run/netns/x\n",
@@ -59,12 +60,15 @@ NAMES = (
     f"{UNITS}/a.service.d/zz%n é.conf", f"{UNITS}/t@9.service", f"{UNITS}/-.service.d/x.conf",
     f"{UNITS}/red.service.d/x.conf", "/run/kubens-generator/red/namespace.conf",
     "/run/kubens-generator/gone/namespace.conf", "/etc/init.d/absent",
+    "/run/kubens-generator/netns@night/namespace.conf",
+    "/run/kubens-generator/netns-late@x/sources", "/etc/conf.d/netns/more.conf", "/etc/netns/night/a b",
+    "/etc/netns/night/hosts", f"{UNITS}/netns-own@.service", f"{UNITS}/d.socket.d/x.conf",
 )  # fmt: skip
 
 # All that a drop-in may say.
 KEYS = (
-    {"Requires", "Wants", "After", "PartOf", "Environment", "EnvironmentFile", "SyslogIdentifier", "PrivateMounts",
-     "SuccessExitStatus"}
+    {"Requires", "Wants", "BindsTo", "After", "PartOf", "Environment", "EnvironmentFile", "SyslogIdentifier",
+     "PrivateMounts", "SuccessExitStatus"}
     | set(config.EXEC_SETTINGS)
     | sandbox.KEYS
 )  # fmt: skip
@@ -137,7 +141,7 @@ def read(text: str) -> Sections:
             continue
         if (len(line) - len(line.rstrip("\\"))) % 2 or "\r" in line or "\0" in line:
             raise Broken(f"goes on in the next line: {line!r}")
-        header = re.fullmatch(r"\[(Unit|Service)\]", line)
+        header = re.fullmatch(r"\[(Unit|Service|Socket)\]", line)
         if header:
             found.append((header[1], []))
             continue

@@ -358,7 +358,7 @@ def test_two_namespaces_do_not_take_each_others_units(tmp_path: Path) -> None:
     both = "[MountNamespace]\nName=night\n[MountNamespace]\nName=night-record\n"
     done = run(build(tmp_path / "root", {**GOOD, CONF: both}), tmp_path / "output")
     assert len(done.lines) == 1
-    assert "Record of the mount namespace night\n" in (done.output / "night-record.service").read_text()
+    assert "Record of night.service\n" in (done.output / "night-record.service").read_text()
 
 
 def test_a_mask_is_one_in_a_tree_without_devices(tmp_path: Path) -> None:

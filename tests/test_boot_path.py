@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trees import BASE, FULL, GENERATOR, Content, acted_on, build, generate, install, snapshot
+from trees import BASE, FULL, GENERATOR, MOUNTS, Content, acted_on, build, generate, install, snapshot
 
 REFUSED: dict[str, Content] = {
     **FULL,
@@ -20,10 +20,11 @@ REFUSED: dict[str, Content] = {
 
 # What a boot without any configuration costs, and all there is.
 NOTHING = ["kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.finding", "kubens.names", "kubens.syntax"]
-EVERYTHING = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
+FOR_MOUNTS = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
               "kubens.files", "kubens.finding", "kubens.inventory", "kubens.log", "kubens.names", "kubens.plan",
               "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
               "kubens.write"]  # fmt: skip
+EVERYTHING = [*FOR_MOUNTS, "kubens.netns", "kubens.netns_plan", "kubens.netns_units"]
 
 # Runs start.pyc as if it were the main program, and lists what was imported at its end.
 LIST_MODULES = """
@@ -60,10 +61,11 @@ def imported(interpreter: list[str], program: list[str], root: Path) -> set[str]
     ("files", "modules"),
     [
         (BASE, NOTHING),
+        (MOUNTS, FOR_MOUNTS),
         (FULL, EVERYTHING),
         (REFUSED, EVERYTHING),
     ],
-    ids=["nothing configured", "mount namespaces", "findings"],
+    ids=["nothing configured", "mount namespaces", "network namespaces", "findings"],
 )
 def test_nothing_is_imported_but(
     files: Mapping[str, Content], modules: list[str], installed: list[str], tmp_path: Path
@@ -126,7 +128,9 @@ def test_a_run_starts_nothing_and_touches_nothing_else(files: Mapping[str, Conte
 # Below the root: what is configured, units, what other generators make units from, programs, and whether we are off.
 READ = re.compile(
     r"/(etc|usr/lib)/kubens(/[^/]*)?$"
+    r"|/(etc|etc/conf\.d)$"
     r"|(/etc|/run|/usr/local/lib|/usr/lib|/?/lib)/systemd/(system|transient|system\.(control|attached))(/|$)"
+    r"|/etc/(conf\.d/netns|netns(/[^/]*)?|resolv\.conf)$|/run/systemd/resolve(/stub-resolv\.conf)?$"
     r"|/run/kubens-generator(/|$)|/run/systemd/container$|/proc/(1/)?cmdline$|/dev(/null)?$"
     r"|/etc/init\.d/[^/]*$|/(etc|run|usr/share)/containers/systemd/[^/]*$"
     r"|/?(/usr|/usr/local)?/s?bin(/[^/]*)?$"
@@ -242,7 +246,7 @@ def test_an_output_that_cannot_be_written_is_no_crash(files: Mapping[str, Conten
     assert done.status == (0 if files is BASE else 1)
     assert snapshot(done.output) == {}
     written = [line for line in done.lines if "cannot write" in line]
-    assert len(written) == {len(BASE): 0, len(FULL): 3, len(REFUSED): 3}[len(files)]
+    assert len(written) == {len(BASE): 0, len(FULL): 5, len(REFUSED): 5}[len(files)]
 
 
 @pytest.mark.needs("root", "namespaces")

@@ -139,7 +139,7 @@ def _name(node: Machine, pid: int) -> str:
 
 
 def _wait_for_jobs(node: Machine) -> None:
-    _shell(node, "while [ -n \"$(systemctl list-jobs --no-legend)\" ]; do sleep 0.05; done")
+    _shell(node, 'while [ -n "$(systemctl list-jobs --no-legend)" ]; do sleep 0.05; done')
 
 
 def _is_active(node: Machine, name: str = "kubens") -> bool:
@@ -707,7 +707,7 @@ def test_stop_never_unmounts_the_root(machine: Callable[..., Machine]) -> None:
     node = machine()
     configure(node, "[MountNamespace]\n")
     install(node)
-    node.write("/root/findmnt", "#!/bin/sh\nexec /usr/lib/whole/findmnt $(echo \"$@\" | sed s/,9p/,overlay/)\n", 0o755)
+    node.write("/root/findmnt", '#!/bin/sh\nexec /usr/lib/whole/findmnt $(echo "$@" | sed s/,9p/,overlay/)\n', 0o755)
     node.boot()
     _shell(node, "mkdir -p /usr/lib/whole; mv /usr/bin/findmnt /usr/lib/whole; cp /root/findmnt /usr/bin/findmnt")
     node.systemctl("stop", "kubens")

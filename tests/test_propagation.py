@@ -26,9 +26,7 @@ SEEN_BY = {
 def _seen_by(node: Machine, observers: dict[str, int], directory: str) -> dict[str, set[str]]:
     """By who made it, who sees the mount in that directory (other than its maker, where that is gone by now)."""
     tables = {name: {mount.target for mount in mountinfo.table(node, pid)} for name, pid in observers.items()}
-    return {
-        maker: {name for name, targets in tables.items() if f"{directory}/{maker}" in targets} for maker in SEEN_BY
-    }
+    return {maker: {name for name, targets in tables.items() if f"{directory}/{maker}" in targets} for maker in SEEN_BY}
 
 
 def _mount(node: Machine, makers: dict[str, int], directory: str) -> None:

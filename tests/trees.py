@@ -46,11 +46,11 @@ def program(path: Path) -> None:
 BASE: dict[str, Content] = {f"/usr/bin/{name}": program for name in TOOLS}
 
 
-# Something of everything: two namespaces, both modes, each kind of name, drop-ins, links, programs to be looked for.
-FULL: dict[str, Content] = {
+# Two mount namespaces, both modes, each kind of name, drop-ins, links, programs to be looked for.
+MOUNTS: dict[str, Content] = {
     **BASE,
     "/usr/bin/kubensenter": program,
-    "/usr/bin/perl": program,
+    "/usr/bin/bash": program,
     "/usr/bin/sleep": program,
     "/etc/kubens/10-red.conf": "[MountNamespace]\nName=red\nWrap=a.service t@.service absent\nEnv=b.service\n",
     "/etc/kubens/20-off.conf": link("/dev/null"),
@@ -64,6 +64,17 @@ FULL: dict[str, Content] = {
     "/usr/lib/systemd/system/c.service": "[Service]\nExecStart=-/bin/sleep 3\n",
     "/usr/lib/systemd/system/t@.service": "[Service]\nExecStart=/bin/sleep %i\n",
     "/usr/lib/systemd/system/t@9.service.d/more.conf": "[Service]\nEnvironment=A=b\n",
+}
+# And network namespaces: a type of the administrator's, a service and a socket that join, a file to bind over a link.
+FULL: dict[str, Content] = {
+    **MOUNTS,
+    "/usr/bin/ip": program,
+    "/etc/kubens/30-night.conf": "[NetworkNamespace]\nName=night\nTypes=lo own\nServices=d d.socket a@.service\n",
+    "/etc/conf.d/netns/own.sh": "configure_own_up_inside() { ip link set lo up; }\n",
+    "/etc/netns/night/resolv.conf": "nameserver 127.0.0.1\n",
+    "/etc/resolv.conf": link("../run/systemd/resolve/stub-resolv.conf"),
+    "/usr/lib/systemd/system/d.service": "[Service]\nExecStart=/bin/sleep 4\n",
+    "/usr/lib/systemd/system/d.socket": "[Socket]\nListenStream=7\n",
 }
 
 

@@ -9,6 +9,10 @@ from kubens import config
 from kubens.files import Root, Unreadable
 from kubens.finding import ERROR, Finding
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubens.config import Configuration
+
 # What the shell in front of us understands; anything else tells it that we never came to an end.
 DONE, DONE_WITH_ERRORS, CRASHED = 64, 65, 70
 
@@ -34,7 +38,7 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     root = Root(environment.get("KUBENS_ROOT", b"").decode("utf-8", "surrogateescape"))
     configuration = config.load(root)
     live = config.load_live(root)
-    if not (configuration.mount_namespaces or live or configuration.findings) or switched_off(root):
+    if not any(map(_has_anything, (configuration, live))) or switched_off(root):
         return DONE
     # Nothing below is needed where nothing is configured.
     from kubens import inventory, plan, write
@@ -42,13 +46,17 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     search_path = environment.get("SYSTEMD_UNIT_PATH", b"").decode("utf-8", "surrogateescape")
     taken = inventory.take(root, configuration, live, search_path)
     made = plan.plan(configuration, taken)
-    if taken.unreadable and live:
+    if taken.unreadable and _has_anything(live):
         # What lives cannot be made again without the units: as it was recorded, then.
         _report(made.findings)
         return CRASHED
     write.write(made, output, early)
     _report(made.findings)
     return DONE_WITH_ERRORS if made.has_errors else DONE
+
+
+def _has_anything(configuration: Configuration) -> bool:
+    return bool(configuration.mount_namespaces or configuration.has_networks or configuration.findings)
 
 
 def _report(findings: list[Finding]) -> None:

@@ -9,11 +9,14 @@ from kubens.finding import ERROR, WARNING, Finding
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.files import Root
+    from kubens.netns import NetworkNamespace
 
 DIRECTORIES = ("/etc/kubens", "/usr/lib/kubens")
 # Where a namespace that lives is recorded as it was configured; render.record_service() has it written.
 LIVE = "/run/kubens-generator"
-WRAP, ENV = "wrap", "env"
+WRAP, ENV, JOIN = "wrap", "env", "join"
+# Where systemd-netns' users have their types; kubens-netns(5).
+NETNS_DIRECTORY = "/etc/conf.d/netns"
 # In the order in which systemd runs them.
 EXEC_SETTINGS = (
     "ExecCondition",
@@ -56,7 +59,7 @@ _NAME_MAX = 200  # leaves room for what is built around it: NAME-record.service,
 
 
 class Member:
-    """A service that a namespace names: how it gets in (WRAP or ENV), and where that is written."""
+    """A unit that a namespace names: how it gets in (WRAP, ENV or JOIN), and where that is written."""
 
     __slots__ = ("file", "line", "mode", "unit")
 
@@ -102,13 +105,24 @@ class MountNamespace:
 
 
 class Configuration:
-    """All that is configured. findings: what was wrong with it."""
+    """All that is configured. findings: what was wrong with it.
 
-    __slots__ = ("findings", "mount_namespaces")
+    netns_types: the administrator's own types of network namespaces, with the file that each is read from first.
+    netns_files: the names of all files that types and their instances are read from.
+    """
+
+    __slots__ = ("findings", "mount_namespaces", "netns_files", "netns_types", "network_namespaces")
 
     def __init__(self) -> None:
         self.mount_namespaces: dict[str, MountNamespace] = {}
+        self.network_namespaces: dict[str, NetworkNamespace] = {}
+        self.netns_types: dict[str, str] = {}
+        self.netns_files: list[str] = []
         self.findings: list[Finding] = []
+
+    @property
+    def has_networks(self) -> bool:
+        return bool(self.network_namespaces or self.netns_types)
 
 
 def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuration:
@@ -128,12 +142,20 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
                 chosen.setdefault(name, f"{directory}/{name}")
     for name in sorted(chosen, key=byte_order):
         read_file(configuration, root, chosen[name])
+    try:
+        configuration.netns_files = root.names(NETNS_DIRECTORY)
+    except (OSError, Unreadable) as error:
+        configuration.findings.append(Finding(ERROR, NETNS_DIRECTORY, 0, "", f"cannot be read: {error}"))
+    if configuration.netns_files:
+        from kubens import netns
+
+        netns.find_types(configuration)
     return configuration
 
 
-def load_live(root: Root) -> dict[str, MountNamespace]:
-    """The namespaces that run, as they were configured when they started."""
-    found: dict[str, MountNamespace] = {}
+def load_live(root: Root) -> Configuration:
+    """What runs, as it was configured when it started: namespaces, and types of network namespaces."""
+    found = Configuration()
     try:
         entries = root.names(LIVE)
     except (OSError, Unreadable):
@@ -141,11 +163,16 @@ def load_live(root: Root) -> dict[str, MountNamespace]:
     for name in entries:
         if name.startswith("."):
             continue  # being made
+        kind, at, instance = name.partition("@")
+        if at and kind.startswith("netns-"):
+            found.netns_types[kind[len("netns-") :]] = f"{LIVE}/{name}"
+            continue
         recorded = Configuration()
         read_file(recorded, root, f"{LIVE}/{name}/namespace.conf")
-        namespace = recorded.mount_namespaces.get(name)
-        if namespace is not None:
-            found[name] = namespace
+        if at and instance in recorded.network_namespaces:
+            found.network_namespaces[instance] = recorded.network_namespaces[instance]
+        elif name in recorded.mount_namespaces:
+            found.mount_namespaces[name] = recorded.mount_namespaces[name]
     return found
 
 
@@ -176,10 +203,10 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
         if section.name == "MountNamespace":
             _mount_namespace(configuration, section, path)
         elif section.name == "NetworkNamespace":
-            _unknown_keys(findings, section, path)
-            findings.append(
-                Finding(ERROR, path, section.line, "", "[NetworkNamespace] is not supported yet, section ignored")
-            )
+            from kubens import netns
+
+            unknown_keys(findings, section, path)
+            netns.read_section(configuration, section, path)
         elif not section.name.startswith("X-"):
             reason = f"unknown section [{section.name}], ignored: it is one of {_sections()}"
             findings.append(Finding(WARNING, path, section.line, "", reason))
@@ -194,7 +221,7 @@ def _sections() -> str:
     return " ".join(sorted(f"[{name}]" for name in _SECTIONS))
 
 
-def _unknown_keys(findings: list[Finding], section: syntax.Section, path: str) -> None:
+def unknown_keys(findings: list[Finding], section: syntax.Section, path: str) -> None:
     for key, _, line in section.assignments:
         if (section.name, key) not in _TYPES and not key.startswith("X-"):
             known = " ".join(k for s, k, *_ in SETTINGS if s == section.name)
@@ -204,7 +231,7 @@ def _unknown_keys(findings: list[Finding], section: syntax.Section, path: str) -
 
 def _mount_namespace(configuration: Configuration, section: syntax.Section, path: str) -> None:
     findings = configuration.findings
-    _unknown_keys(findings, section, path)
+    unknown_keys(findings, section, path)
     name, line = "kubens", section.line
     for key, value, number in section.assignments:
         if key == "Name":
@@ -240,6 +267,8 @@ def bad_namespace_name(name: str) -> str:
     """Why a namespace cannot have this name; "" where it can. It names a unit, a directory of /run, and drop-ins."""
     if names.kind(name + ".service") != names.PLAIN or name.startswith((".", "-")) or "\\" in name:
         return "is not a plain unit name"
+    if name.startswith(("netns-", "netns_")):
+        return "is taken: units of that name make network namespaces"
     if name.endswith("-record"):
         return "is taken: NAME-record.service keeps the record of another namespace"
     if len(name) > _NAME_MAX:

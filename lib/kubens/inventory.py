@@ -9,6 +9,7 @@ from kubens.units import Setting, Unit, Units
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.files import Root
+    from kubens.netns import Networks
 
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 # Needed only by some shapes of units; looked for when one comes up.
@@ -29,6 +30,7 @@ KEYS = (
     frozenset(config.EXEC_SETTINGS)
     | sandbox.KEYS
     | {"Type", "WorkingDirectory", "SyslogIdentifier", "ExecSearchPath", "RemainAfterExit", "SuccessAction", "Before"}
+    | {"JoinsNamespaceOf"}
 )
 
 
@@ -39,8 +41,10 @@ class Inventory:
     early: by real unit name, how a unit comes to be ordered before what NAME.service waits for: the setting (None for a
     .wants link) that starts the chain, and the early unit at its end.
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
-    programs: what a name without a slash resolves to, by (name, search path). tools: by name.
-    live: what runs now, by namespace name. unreadable: what of the search path cannot be read, and why.
+    programs: what a name without a slash resolves to, by (name, search path).
+    tools: where each is, or usually is; missing: those that are nowhere.
+    live: the mount namespaces that run now. networks: what concerns network namespaces, None where there are none.
+    unreadable: what of the search path cannot be read, and why.
     """
 
     __slots__ = (
@@ -50,6 +54,8 @@ class Inventory:
         "instances",
         "kubensenter",
         "live",
+        "missing",
+        "networks",
         "programs",
         "services",
         "taken",
@@ -68,17 +74,19 @@ class Inventory:
         self.taken: dict[str, str] = {}
         self.programs: dict[tuple[str, str], str] = {}
         self.tools: dict[str, str] = {}
+        self.missing: list[str] = []
         self.kubensenter = ""
         self.live: dict[str, MountNamespace] = {}
+        self.networks: Networks | None = None
         self.unreadable: tuple[str, str] | None = None
 
 
-def take(root: Root, configuration: Configuration, live: dict[str, MountNamespace], search_path: str = "") -> Inventory:
+def take(root: Root, configuration: Configuration, live: Configuration, search_path: str = "") -> Inventory:
     """Read what the configuration and the living namespaces name. search_path: $SYSTEMD_UNIT_PATH."""
     inventory = Inventory()
-    inventory.live = live
+    inventory.live = live.mount_namespaces
     units = Units(root, KEYS, search_path)
-    namespaces = list(configuration.mount_namespaces.values()) + list(live.values())
+    namespaces = [*configuration.mount_namespaces.values(), *live.mount_namespaces.values()]
     for namespace in namespaces:
         for name in (namespace.unit, namespace.record_unit):
             found = units.find(name)
@@ -87,10 +95,18 @@ def take(root: Root, configuration: Configuration, live: dict[str, MountNamespac
         inventory.services[namespace.unit] = units.load_dropins(namespace.unit)
         for member in namespace.members:
             _load(inventory, units, root, member)
+    if configuration.has_networks or live.has_networks:
+        from kubens import netns
+
+        networks = inventory.networks = netns.Networks(root, units, configuration, live)
+        for name in networks.members:
+            _load(inventory, units, root, name)
     for name in render.TOOLS:
-        place = _tool(root, name)
-        if place:
-            inventory.tools[name] = place
+        place = tool(root, name)
+        if not place:
+            inventory.missing.append(name)
+        # What lives needs them all the same, by then.
+        inventory.tools[name] = place or render.TOOLS[name]
     if any(namespace.when_missing == "host" for namespace in namespaces):
         inventory.kubensenter = next((path for path in KUBENSENTER if root.is_executable(path)), "")
     for unit in list(inventory.units.values()):
@@ -131,7 +147,7 @@ def _foreign_source(root: Root, name: str) -> str:
     return ""
 
 
-def _tool(root: Root, name: str) -> str:
+def tool(root: Root, name: str) -> str:
     for directory in TOOL_DIRECTORIES:
         if root.is_executable(f"{directory}/{name}"):
             return f"{directory}/{name}"
@@ -145,7 +161,7 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
         if execs.is_renamed(command):
             for name in OPTIONAL_TOOLS:
                 if name not in inventory.tools:
-                    inventory.tools[name] = _tool(root, name)
+                    inventory.tools[name] = tool(root, name)
         if command.program.startswith("/") or (command.program, search) in inventory.programs:
             continue
         directories = search.split(":") if search else PROGRAM_PATH

@@ -50,8 +50,8 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
     """The units for everything configured, and for what lives although it is configured no more."""
     made = Plan()
     made.findings += configuration.findings
-    missing = [name for name in render.TOOLS if name not in inventory.tools]
-    if missing and configuration.mount_namespaces:
+    missing = inventory.missing
+    if missing and (configuration.mount_namespaces or configuration.network_namespaces):
         reason = f"{', '.join(missing)} missing, nothing is generated: install util-linux and coreutils"
         made.findings.append(Finding(ERROR, "", 0, "", reason))
     if inventory.unreadable:
@@ -74,6 +74,10 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
         made.findings += builder.findings
         if tree is not None:
             made.trees.append(tree)
+    if inventory.networks is not None:
+        from kubens import netns_plan
+
+        netns_plan.add(made, configuration, inventory, owners, live_only=bool(missing or inventory.unreadable))
     return made
 
 
@@ -89,7 +93,17 @@ def _merged(configured: MountNamespace | None, live: MountNamespace) -> MountNam
     return merged
 
 
-def _digest(tree: Tree) -> str:
+def absent(member: Member, inventory: Inventory, outcome: str) -> Finding:
+    """What to say of a member that has no unit: an ERROR where it will have one that we cannot see."""
+    source = inventory.foreign.get(member.unit)
+    if source:
+        reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
+        return Finding(ERROR, member.file, member.line, member.unit, reason)
+    reason = f"{inventory.absent.get(member.unit, 'not installed')}, {outcome}"
+    return Finding(NOTICE, member.file, member.line, member.unit, reason)
+
+
+def digest(tree: Tree) -> str:
     """Eight hexadecimal digits: the tree as one number, modulo a prime (2^30 - 35), which needs nothing imported."""
     texts = [tree.record, *(text for files in (tree.files, tree.early) for pair in files.items() for text in pair)]
     number = int.from_bytes("\n".join(texts).encode("utf-8", "surrogateescape"), "big")
@@ -110,8 +124,6 @@ class _Builder:
         self._namespace = namespace
         self._live = live
         self._inventory = inventory
-        # Of what is missing while the namespace lives, the usual place.
-        self._tools = {**render.TOOLS, **inventory.tools}
         self._owners = owners
         self._dropins: dict[str, str] = {}
         # the real names of units: all that were looked at, with the names that brought them; those that are members
@@ -131,7 +143,7 @@ class _Builder:
             reason = f"namespace {namespace.name}: none of its services is wrapped until this is mended"
             self.findings.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
             return None
-        tools = self._tools
+        tools = self._inventory.tools
         members = [member for name, member in namespace.members.items() if name not in refused]
         tree = Tree(namespace.name, render.namespace_conf(namespace, members))
         origin = f"{namespace.file}:{namespace.line}" if namespace.file else ""
@@ -144,8 +156,8 @@ class _Builder:
             namespace.name, self._members, namespace.when_missing, origin, tools, record=True
         )
         tree.files.update(self._dropins)
-        tree.digest = _digest(tree)
-        tree.files[namespace.record_unit] = render.record_service(namespace.name, tree.digest, tools)
+        tree.digest = digest(tree)
+        tree.files[namespace.record_unit] = render.record_service(namespace.name, namespace.unit, tree.digest, tools)
         tree.links[f"multi-user.target.wants/{namespace.unit}"] = f"../{namespace.unit}"
         return tree
 
@@ -178,14 +190,9 @@ class _Builder:
         unit = inventory.units.get(member.unit)
         instances = [inventory.units.get(name) for name in inventory.instances.get(member.unit, ())]
         if unit is None and not any(instances):
-            source = inventory.foreign.get(member.unit)
-            if source:
-                reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
-                self.findings.append(Finding(ERROR, member.file, member.line, member.unit, reason))
-                return False
-            reason = f"{inventory.absent.get(member.unit, 'not installed')}, not wrapped"
-            self.findings.append(Finding(NOTICE, member.file, member.line, member.unit, reason))
-            return True
+            finding = absent(member, inventory, "not wrapped")
+            self.findings.append(finding)
+            return finding.severity != ERROR
         if unit is not None and unit.name in self._tried:
             other = self._tried[unit.name]
             if names.kind(other) != names.TEMPLATE:
@@ -247,6 +254,6 @@ class _Builder:
         )
         sections = (
             ("Unit", render.dependencies(self._namespace)),
-            ("Service", render.blocked(reason, self._tools)),
+            ("Service", render.blocked(reason, self._inventory.tools)),
         )
         return render.text(f"{member.file}:{member.line}", sections)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from kubens.config import Member, MountNamespace
 
+    Sections = Iterable[tuple[str, list[tuple[str, str]]]]
+
 # Where the generator leaves what a namespace is made of, for NAME-record.service to keep.
 GENERATED = "/run/systemd/generator/.kubens"
 DOCUMENTATION = "man:kubens-generator(8) man:kubens.conf(5)"
@@ -29,9 +31,15 @@ TOOLS = {
 NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.sshfs,fuse.s3fs,9p"
 
 
-def text(origin: str, sections: Iterable[tuple[str, list[tuple[str, str]]]]) -> str:
+def text(origin: str, sections: Sections) -> str:
     """A unit file: a header that says what made it, then the sections that have settings."""
-    parts = [f"# Made by kubens-generator(8){_from(origin)}. Do not edit: the next reload makes it anew.\n"]
+    header = f"# Made by kubens-generator(8){_from(origin)}. Do not edit: the next reload makes it anew.\n"
+    return header + body(sections)
+
+
+def body(sections: Sections) -> str:
+    """The sections that have settings."""
+    parts = []
     for name, settings in sections:
         if settings:
             parts.append(f"\n[{name}]\n")
@@ -68,21 +76,21 @@ def mount_namespace_service(
         # A oneshot has none of its own, and the boot would wait.
         ("TimeoutStartSec", "90s"),
         ("ExecStartPre", f"{tool['mkdir']} -p {directory} /run/netns"),
-        ("ExecStartPre", _shell(tool, KEEP_OR_CLEAR, pin, directory, environment)),
-        ("ExecStartPre", _shell(tool, MAKE_UNBINDABLE, directory)),
-        ("ExecStartPre", f"{tool['flock']} /run/netns {_shell(tool, OWN_PEER_GROUP, directory)}"),
-        ("ExecStart", _shell(tool, MAKE_NAMESPACE, pin)),
+        ("ExecStartPre", shell(tool, KEEP_OR_CLEAR, pin, directory, environment)),
+        ("ExecStartPre", shell(tool, MAKE_UNBINDABLE, directory)),
+        ("ExecStartPre", f"{tool['flock']} /run/netns {shell(tool, OWN_PEER_GROUP, directory)}"),
+        ("ExecStart", shell(tool, MAKE_NAMESPACE, pin)),
         # A namespace that nobody can enter is none.
         ("ExecStartPost", f"{tool['nsenter']} --mount={pin} {tool['true']}"),
     ]
     if when_missing == "host" and units:
         # Members that run on the host, because there was no namespace when they started, come in with the others.
         restart = 'test -e "$0" || exec systemctl --no-block try-restart "$@"'
-        settings.append(("ExecStartPost", "-" + _shell(tool, restart, environment, *units)))
-    settings.append(("ExecStartPost", _shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)))
+        settings.append(("ExecStartPost", "-" + shell(tool, restart, environment, *units)))
+    settings.append(("ExecStartPost", shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)))
     if record:
         settings.append(("ExecStartPost", _record(name, tool)))
-    settings.append(("ExecStop", f"-{tool['nsenter']} --mount={pin} {_shell(tool, UNMOUNT_NETWORK)}"))
+    settings.append(("ExecStop", f"-{tool['nsenter']} --mount={pin} {shell(tool, UNMOUNT_NETWORK)}"))
     if units:
         message = (
             f"{name}.service failed, and its members may be stopped. Once it is mended: "
@@ -91,9 +99,9 @@ def mount_namespace_service(
         templates = [unit for unit in units if "@*" in unit]
         if templates:
             message += f", and what ran of {' '.join(templates)}"
-        settings.append(("ExecStopPost", _shell(tool, '[ "$SERVICE_RESULT" = success ] || echo "$0"', message)))
+        settings.append(("ExecStopPost", shell(tool, '[ "$SERVICE_RESULT" = success ] || echo "$0"', message)))
     settings += [
-        ("ExecStopPost", _shell(tool, CLEAR, pin, directory, environment)),
+        ("ExecStopPost", shell(tool, CLEAR, pin, directory, environment)),
         ("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {directory}"),
     ]
     if record:
@@ -134,13 +142,14 @@ MAKE_UNBINDABLE = 'mountpoint -q "$0" || mount --bind --make-unbindable "$0" "$0
 # ip-netns(8) makes /run/netns a mount in the peer group of /run, so that every network namespace is mounted twice, and
 # ip cannot delete any once there is a slave. Whatever lies there moves, one by one and without a moment in which it is
 # not at its name, to a mount of its own peer group; what is beneath that is unmounted through the working directory.
-OWN_PEER_GROUP = """\
+OWN_PEER_GROUP = f"""\
 set -e; mountpoint -q /;
 while mountpoint -q /run/netns; do
 [ "$(findmnt -fnro OPT-FIELDS /run)" = "$(findmnt -fnro OPT-FIELDS /run/netns)" ] ||
-{ mount --make-shared /run/netns; exit; };
+{{ mount --make-shared /run/netns; exit; }};
 mount --make-private /run/netns; umount --lazy /run/netns; done;
-cd /run/netns; mkdir -p "$0/netns"; mount --bind --make-private /run/netns "$0/netns";
+cd /run/netns; mkdir -p "$0"; {MAKE_UNBINDABLE};
+mkdir -p "$0/netns"; mount --bind --make-private /run/netns "$0/netns";
 for n in *; do if mountpoint -q "$n"; then mount --bind "$n" "$0/netns/$n"; fi; done;
 mount -n --move "$0/netns" /run/netns; rmdir "$0/netns";
 for n in *; do umount --no-canonicalize --lazy "/proc/self/cwd/$n" 2>/dev/null || :; done;
@@ -159,7 +168,7 @@ while IFS= read -r mount; do [ "$mount" = / ] || umount "$mount"; done
 """
 
 
-def _shell(tool: Mapping[str, str], script: str, *parameters: str) -> str:
+def shell(tool: Mapping[str, str], script: str, *parameters: str) -> str:
     """A command that runs a script: one word in which nothing is expanded but by the shell, and literal parameters."""
     one_line = script.strip().replace("\n", " ")
     quoted = one_line.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
@@ -169,21 +178,22 @@ def _shell(tool: Mapping[str, str], script: str, *parameters: str) -> str:
 def _record(name: str, tool: Mapping[str, str]) -> str:
     """Keep what the generator left, replacing what was kept at once: a reload may come at any time."""
     keep = 'mkdir -p "$1" && rm -rf "$1/.$2" && cp -RT "$0" "$1/.$2" && rm -rf "$1/$2" && mv -T "$1/.$2" "$1/$2"'
-    return _shell(tool, keep, f"{GENERATED}/{name}", LIVE, name)
+    return shell(tool, keep, f"{GENERATED}/{name}", LIVE, name)
 
 
-def record_service(name: str, digest: str, tools: Mapping[str, str] | None = None) -> str:
-    """NAME-record.service: keeps what the namespace is made of, for a reload that cannot make it again.
+def record_service(name: str, maker: str, digest: str, tools: Mapping[str, str] | None = None) -> str:
+    """Keeps what the namespace is made of, for a reload that cannot make it again.
 
-    NAME.service does so when it starts; every start of a member asks for this, which has to do something where a
-    reload brought anything else since. digest: the name of an empty file that tells what is kept.
+    maker, the unit that makes the namespace, does so when it starts; every start of a member asks for this, which has
+    to do something where a reload brought anything else since. name: of the record. digest: the name of an empty file
+    that tells what is kept.
     """
     tool = tools or TOOLS
     unit = [
-        ("Description", f"Record of the mount namespace {escape.value(name)}"),
+        ("Description", f"Record of {escape.value(maker)}"),
         ("Documentation", DOCUMENTATION),
-        ("After", f"{name}.service"),
-        # Only NAME.service says that it lives.
+        ("After", maker),
+        # Only its maker says that it lives.
         ("ConditionPathExists", f"{LIVE}/{name}"),
         ("ConditionPathExists", f"!{LIVE}/{name}/{digest}"),
         ("StartLimitIntervalSec", "0"),

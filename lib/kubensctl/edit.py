@@ -93,7 +93,7 @@ def _parse(root: Root, text: str) -> Document:
 def _edit(document: Document, root: Root, verb: str, units: Sequence[str], namespace: str | None) -> dict[str, str]:
     """Change the document; the namespace of each unit that it was changed for. All of them or none: raises Failure."""
     elsewhere = config.load(Draft(root, FILE, ""))
-    live = config.load_live(root)
+    live = config.load_live(root).mount_namespaces
     touched = {}
     for unit in units:
         if verb == RELEASE:

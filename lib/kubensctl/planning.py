@@ -54,11 +54,12 @@ class Planned:
     def namespaces(self) -> list[MountNamespace]:
         """All that are configured, then those that only live on."""
         configured = self.configuration.mount_namespaces
-        return [*configured.values(), *(ns for name, ns in self.live.items() if name not in configured)]
+        live = self.live.mount_namespaces
+        return [*configured.values(), *(ns for name, ns in live.items() if name not in configured)]
 
     def members(self, namespace: MountNamespace) -> dict[str, Member]:
         """Those that are declared, and those that a living namespace keeps until it stops."""
-        live = self.live.get(namespace.name)
+        live = self.live.mount_namespaces.get(namespace.name)
         return {**namespace.members, **{name: member for name, member in (live.members if live else {}).items()
                                         if name not in namespace.members}}  # fmt: skip
 

@@ -21,6 +21,8 @@ TOOLS = (
     "nsenter", "unshare", "mount", "umount", "mountpoint", "findmnt", "flock",
     "sh", "env", "cp", "rm", "mkdir", "rmdir", "tac", "printf", "true", "false",
 )  # fmt: skip
+
+
 def kubensctl(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the checkout's kubensctl; never on a terminal."""
     return subprocess.run(

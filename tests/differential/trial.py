@@ -146,7 +146,7 @@ class Trial:
 
     def _wrap(self, members: dict[str, str]) -> dict[str, Outcome]:
         """Write the drop-ins for each member as if it were the only one."""
-        read = inventory.take(self._root, _configuration([*members]), {})
+        read = inventory.take(self._root, _configuration([*members]), Configuration())
         outcomes = {}
         for member, name in members.items():
             made = plan.plan(_configuration([member]), read)

@@ -279,8 +279,10 @@ def test_commands_in_several_namespaces(world: Path, process: int) -> None:
     both = NSEnter.for_paths({"mnt": f"{world}/mnt", "net": f"{world}/net", "uts": f"{world}/uts"})
     assert both.command("sh", "-c", f"cat {world}/inside/name; hostname").output() == b"mnt\ninside\n"
     of_process = NSEnter.for_pid(process, ["mnt", "uts", "net", "ipc", "cgroup", "pid"])
-    assert of_process.command("sh", "-c", "cat /mnt/name; hostname; readlink /proc/1/exe").output().startswith(
-        b"process\nprocess\n/"
+    assert (
+        of_process.command("sh", "-c", "cat /mnt/name; hostname; readlink /proc/1/exe")
+        .output()
+        .startswith(b"process\nprocess\n/")
     )
 
 

@@ -1,0 +1,279 @@
+"""What to generate for network namespaces: part of the plan, and as pure. Loaded where there are any."""
+
+from __future__ import annotations
+
+from kubens import config, execs, names, netns, netns_units, plan, render, wrap
+from kubens.finding import ERROR, NOTICE, WARNING, Finding
+from kubens.plan import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kubens.config import Configuration, Member, MountNamespace
+    from kubens.inventory import Inventory
+    from kubens.netns import NetworkNamespace, Networks
+    from kubens.plan import Plan
+    from kubens.units import Unit
+
+# Sockets and daemons by which a name would be resolved with the host's network, whatever resolv.conf says.
+_HOST_RESOLVERS = ("/run/nscd", "/run/systemd/resolve")
+
+
+def add(
+    made: Plan,
+    configuration: Configuration,
+    inventory: Inventory,
+    wrapped: dict[str, MountNamespace],
+    live_only: bool,
+) -> None:
+    """Add a tree for each own type and each [NetworkNamespace].
+
+    wrapped: by unit, who is in which mount namespace. live_only: nothing new, for a reason that was given already.
+    """
+    networks = inventory.networks
+    assert networks is not None
+    for kind in sorted(networks.types):
+        if kind not in netns.SHIPPED:
+            _add_type(made, kind, networks)
+    joined: dict[str, str] = {}
+    order = dict.fromkeys((*networks.live, *configuration.network_namespaces))
+    for name in order:
+        if live_only and name not in networks.live:
+            continue
+        builder = _Builder(configuration, inventory, networks, wrapped, joined)
+        tree = builder.build(name)
+        made.findings += builder.findings
+        if tree is not None:
+            made.trees.append(tree)
+
+
+def _add_type(made: Plan, kind: str, networks: Networks) -> None:
+    path = networks.types[kind]
+    tree = Tree(f"netns-{kind}", "")
+    for unit, text in netns_units.generated(kind, "" if path.startswith(config.LIVE) else path).items():
+        found = networks.taken.get(unit)
+        if found == "masked":
+            made.findings.append(Finding(NOTICE, path, 0, unit, f"is masked: systemctl unmask {unit}"))
+        elif found:
+            reason = f"exists already ({found}), and is used as it is: remove it to have it made by each reload"
+            made.findings.append(Finding(WARNING, path, 0, unit, reason))
+        else:
+            tree.files[unit] = text
+    if tree.files:
+        tree.digest = plan.digest(tree)
+        made.trees.append(tree)
+
+
+class _Builder:
+    """Makes the tree of one network namespace, or finds out why there can be none."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        inventory: Inventory,
+        networks: Networks,
+        wrapped: dict[str, MountNamespace],
+        joined: dict[str, str],
+    ) -> None:
+        self.findings: list[Finding] = []
+        self._configuration = configuration
+        self._inventory = inventory
+        self._networks = networks
+        self._wrapped = wrapped
+        self._joined = joined
+
+    def build(self, name: str) -> Tree | None:
+        live = self._networks.live.get(name)
+        namespace = self._configuration.network_namespaces.get(name)
+        if namespace is not None:
+            self.findings += self._obstacles(namespace)
+            if any(finding.severity == ERROR for finding in self.findings):
+                reason = f"network namespace {name}: nothing joins it until this is mended"
+                self.findings.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
+            if self.findings:
+                namespace = None
+        if namespace is None:
+            # What lives goes on as it was, until it is stopped.
+            namespace = live
+        if namespace is None:
+            return None
+        members = {**(live.members if live else {}), **namespace.members}
+        dropins: dict[str, str] = {}
+        kept = [member for member in members.values() if self._add(namespace, member, live, dropins)]
+        tree = Tree(namespace.record, _section(namespace, kept))
+        tree.files.update(dropins)
+        for target in namespace.wanted_by:
+            for unit in namespace.units:
+                tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
+        tree.digest = plan.digest(tree)
+        tree.files[namespace.record_unit] = render.record_service(
+            namespace.record, namespace.maker, tree.digest, self._inventory.tools
+        )
+        return tree
+
+    def _obstacles(self, namespace: NetworkNamespace) -> list[Finding]:
+        """Why nothing can be generated for this namespace; a NOTICE where somebody wanted that."""
+        networks, found = self._networks, []
+        if networks.missing:
+            reason = f"{' and '.join(networks.missing)} missing: install bash and iproute2"
+            found.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
+        for kind, (file, line) in namespace.types.items():
+            problem = self._bad_type(kind, namespace.name)
+            if problem:
+                found.append(Finding(ERROR, file, line, "", f"Types={kind}: {problem}"))
+        for unit in (namespace.maker, *namespace.units):
+            if networks.taken.get(unit) == "masked":
+                reason = f"is masked, so nothing joins network namespace {namespace.name}: systemctl unmask {unit}"
+                found.append(Finding(NOTICE, namespace.file, namespace.line, unit, reason))
+        path = networks.taken.get(namespace.record_unit)
+        if path:
+            reason = f"exists already ({path}): remove it"
+            found.append(Finding(ERROR, namespace.file, namespace.line, namespace.record_unit, reason))
+        return found
+
+    def _bad_type(self, kind: str, name: str) -> str:
+        configuration, directory = self._configuration, config.NETNS_DIRECTORY
+        if kind not in netns.SHIPPED and kind not in configuration.netns_types:
+            return f"there is no such type: write {directory}/{kind}.sh, or choose one of {' '.join(netns.SHIPPED)}"
+        of_its_own = f"{kind}-{name}.conf" in configuration.netns_files
+        if kind in netns.NEED_VARIABLES and not of_its_own and f"{kind}.conf" not in configuration.netns_files:
+            return f"its variables are nowhere set: write {directory}/{kind}-{name}.conf"
+        return ""
+
+    def _add(
+        self, namespace: NetworkNamespace, member: Member, live: NetworkNamespace | None, dropins: dict[str, str]
+    ) -> bool:
+        """Add the drop-in for one member. False where it exists and cannot join."""
+        unit = self._inventory.units.get(member.unit)
+        if unit is None:
+            finding = plan.absent(member, self._inventory, "not joined")
+            self.findings.append(finding)
+            return finding.severity != ERROR
+        other = self._joined.get(unit.name)
+        if other == namespace.name:
+            reason = "is listed already under another name: remove one"
+            self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
+            return True
+        by_systemd = execs.refused_by_systemd(unit) if names.suffix(unit.name) == "service" else unit.refused
+        if by_systemd is not None:
+            file, line, reason = by_systemd
+            reason = f"systemd itself does not load it, not joined: {reason}"
+            self.findings.append(Finding(WARNING, file, line, unit.name, reason))
+            return True
+        refusals = self._refusals(namespace, member, unit, other)
+        name = wrap.dropin_name([unit])
+        # Before the one that wraps: which then is still the last.
+        name = name and name[: -len(".conf")] + "-netns.conf"
+        if not 0 < len(name.encode("utf-8", "surrogateescape")) <= 255:
+            name = "zz-kubens-netns.conf"
+            refusals.append(Finding(ERROR, unit.dropins[-1], 0, unit.name, "no drop-in can sort after this: rename it"))
+        self.findings += refusals
+        text = ""
+        if not refusals:
+            text = self._dropin(namespace, member, unit)
+        elif live is not None and member.unit in live.members:
+            text = self._blocked(namespace, member, refusals)
+        else:
+            return False
+        self._joined[unit.name] = namespace.name
+        dropins[f"{unit.name}.d/{name}"] = text
+        return True
+
+    def _refusals(self, namespace: NetworkNamespace, member: Member, unit: Unit, other: str | None) -> list[Finding]:
+        found = []
+        declared = (member.file, member.line, unit.name)
+        if other is not None:
+            reason = f"has joined network namespace {other} already: it can be in one only"
+            found.append(Finding(ERROR, *declared, reason))
+        early = self._inventory.early.get(unit.name)
+        if early is not None:
+            setting, target = early
+            where = (setting.file, setting.line) if setting else (unit.path, 0)
+            reason = f"is ordered before {target}, which network namespaces wait for: they would wait for each other"
+            found.append(Finding(ERROR, *where, unit.name, reason))
+        for key, settings in (("NetworkNamespacePath", unit.service), ("JoinsNamespaceOf", unit.unit)):
+            setting = settings[key][-1] if key in settings else None
+            if setting is not None and setting.value not in ("", namespace.path):
+                reason = f"{key}={setting.value} puts it into another network namespace: reset it in a drop-in"
+                found.append(Finding(ERROR, setting.file, setting.line, unit.name, reason))
+        if self._etc(namespace, unit):
+            found += self._etc_refusals(namespace, member, unit)
+        return found
+
+    def _etc(self, namespace: NetworkNamespace, unit: Unit) -> list[netns.EtcFile]:
+        """What to bind over /etc; sockets read nothing there."""
+        return self._networks.etc.get(namespace.name, []) if names.suffix(unit.name) == "service" else []
+
+    def _etc_refusals(self, namespace: NetworkNamespace, member: Member, unit: Unit) -> list[Finding]:
+        found = []
+        declared = (member.file, member.line, unit.name)
+        directory = f"{netns.ETC}/{namespace.name}"
+        mount_namespace = self._mount_namespace(unit)
+        if mount_namespace is not None:
+            reason = (
+                f"is in mount namespace {mount_namespace.name}, where nothing can be bound for it alone: "
+                f"remove it there, or empty {directory}"
+            )
+            found.append(Finding(ERROR, *declared, reason))
+        for key in ("RootDirectory", "RootImage", "RootMStack"):
+            if unit.last(key) not in ("", "/"):
+                setting = unit.service[key][-1]
+                reason = (
+                    f"{key}={setting.value} has an /etc of its own: put what is in {directory} there, and empty that"
+                )
+                found.append(Finding(ERROR, setting.file, setting.line, unit.name, reason))
+        for file in self._etc(namespace, unit):
+            if not netns.can_be_bound(file):
+                reason = (
+                    f"cannot be bound over {file.place or '/etc'} for {unit.name}: is it there, and its name plain?"
+                )
+                found.append(Finding(ERROR, f"{directory}/{file.name}", 0, unit.name, reason))
+        return found
+
+    def _mount_namespace(self, unit: Unit) -> MountNamespace | None:
+        return self._wrapped.get(unit.name) or self._wrapped.get(names.template_of(unit.name))
+
+    def _bond(self, namespace: NetworkNamespace) -> list[tuple[str, str]]:
+        """After and with the namespace as it is configured, which is more than that it is there."""
+        units = " ".join(namespace.units)
+        record = namespace.record_unit
+        return [("BindsTo", units), ("After", units), ("Wants", record), ("After", record)]
+
+    def _dropin(self, namespace: NetworkNamespace, member: Member, unit: Unit) -> str:
+        settings = [("NetworkNamespacePath", namespace.path)]
+        if names.suffix(unit.name) == "socket":
+            sections = (("Unit", self._bond(namespace)), ("Socket", settings))
+            return render.text(f"{member.file}:{member.line}", sections)
+        if self._mount_namespace(unit) is not None:
+            # From 257 on it would get a mount namespace of its own otherwise.
+            settings.append(("PrivateMounts", "no"))
+        covered: dict[str, None] = {}
+        for file in self._etc(namespace, unit):
+            if netns.is_volatile(file.place):
+                covered[file.place.rpartition("/")[0]] = None
+        settings += [("TemporaryFileSystem", f"{directory}:ro") for directory in covered]
+        for file in self._etc(namespace, unit):
+            settings.append(("BindReadOnlyPaths", f"{netns.ETC}/{namespace.name}/{file.name}:{file.place}"))
+            if file.name == "resolv.conf":
+                settings += [("InaccessiblePaths", f"-{path}") for path in _HOST_RESOLVERS if path not in covered]
+        return render.text(f"{member.file}:{member.line}", (("Unit", self._bond(namespace)), ("Service", settings)))
+
+    def _blocked(self, namespace: NetworkNamespace, member: Member, refusals: list[Finding]) -> str:
+        """While the namespace lives, a member that cannot join any more must not start outside."""
+        reason = (
+            f"kept from starting outside network namespace {namespace.name}: {refusals[0]}; mend it, or: "
+            f"systemctl stop {' '.join(namespace.units)}"
+        )
+        settings = render.blocked(reason, self._inventory.tools)
+        if names.suffix(member.unit) == "socket":
+            sections = (("Unit", self._bond(namespace)), ("Socket", [pair for pair in settings if "Pre" in pair[0]]))
+        else:
+            sections = (("Unit", self._bond(namespace)), ("Service", settings))
+        return render.text(f"{member.file}:{member.line}", sections)
+
+
+def _section(namespace: NetworkNamespace, members: list[Member]) -> str:
+    """The [NetworkNamespace] section that says what this namespace is, for the record."""
+    lines = ["[NetworkNamespace]", f"Name={namespace.name}", "Types=" + " ".join(namespace.types)]
+    lines += [f"Services={member.unit}" for member in members]
+    lines.append("WantedBy=" + " ".join(namespace.wanted_by))
+    return "\n".join(lines) + "\n"
