@@ -18,11 +18,27 @@ from kubens.finding import ERROR, NOTICE, WARNING, Finding
 from kubens.units import Unit
 from kubensctl import planning, report, terminal
 from kubensctl.planning import GENERATED, Planned
+from kubensctl.verbs import Verbs, add_json, add_root
 
 # All three directories of generators; ours is the first. systemd.generator(7).
 GENERATOR_DIRECTORIES = (GENERATED, GENERATED + ".early", GENERATED + ".late")
 # On a node with hundreds of units, one that hangs must not hang us.
 _VERIFY_TIMEOUT = 60
+
+
+EXAMPLES = """\
+  kubensctl check                       this machine
+  kubensctl check --root /mnt           the system that is mounted there
+  kubensctl check ./new.conf            a file before it is put into /etc/kubens
+
+Exit status: 0 no errors, 1 errors."""
+
+
+def declare(verbs: Verbs) -> None:
+    verb = verbs.add("check", "say what is wrong with the configuration and the units it names", EXAMPLES, run)
+    verb.add_argument("files", metavar="FILE", nargs="*", help="read these instead of what is configured")
+    add_root(verb)
+    add_json(verb)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -16,12 +16,43 @@ from kubensctl import changes, manager, plan, planning, report, terminal
 from kubensctl.document import Document
 from kubensctl.failure import Failure
 from kubensctl.planning import Draft, Planned
+from kubensctl.verbs import Parser, Verbs, add_root
 
 DIRECTORY = "/etc/kubens"
 FILE = DIRECTORY + "/50-kubensctl.conf"
 _KEYS = {WRAP: "Wrap", ENV: "Env"}
 RELEASE = "release"
 DEFAULT = "kubens"
+
+
+_SUMMARIES = {
+    WRAP: "have services started in the namespace, by putting nsenter in front of their commands",
+    ENV: "have services told of the namespace by $KUBENSMNT, to enter it by themselves",
+    RELEASE: "take services out of their namespace",
+}
+_EXAMPLES = {
+    WRAP: """\
+  kubensctl wrap --now k3s
+  kubensctl wrap --namespace blue buildkit""",
+    ENV: "  kubensctl env --now crio",
+    RELEASE: "  kubensctl release --now k3s",
+}
+
+
+def declare(verbs: Verbs) -> None:
+    for name, summary in _SUMMARIES.items():
+        verb = verbs.add(name, summary, _EXAMPLES[name], run)
+        verb.add_argument("units", metavar="UNIT", nargs="+", help="a service; .service is understood")
+        default = "the one that they are in" if name == RELEASE else DEFAULT
+        verb.add_argument("--namespace", metavar="NAME", help=f"the namespace, {default} by default")
+        add_changes(verb)
+
+
+def add_changes(verb: Parser) -> None:
+    """The options of a verb that changes what runs."""
+    verb.add_argument("--now", action="store_true", help="restart what has to be restarted, in the right order")
+    verb.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+    add_root(verb, "edit the machine below DIR, which does not run")
 
 
 def run(arguments: argparse.Namespace) -> int:

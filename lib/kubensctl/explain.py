@@ -13,8 +13,16 @@ from kubensctl import planning, report, terminal
 from kubensctl.failure import Failure
 from kubensctl.planning import GENERATED, Planned
 from kubensctl.terminal import BOLD, GREEN, GREY, PLAIN, RED, Painted, Terminal, printable
+from kubensctl.verbs import Verbs, add_root
 
 _KEYS = {WRAP: "Wrap=", ENV: "Env="}
+
+
+def declare(verbs: Verbs) -> None:
+    summary = "say where each part of a unit's commands comes from, and what is put in front"
+    verb = verbs.add("explain", summary, "  kubensctl explain kubelet", run)
+    verb.add_argument("unit", metavar="UNIT", help="the unit; .service is understood")
+    add_root(verb)
 
 
 def run(arguments: argparse.Namespace) -> int:

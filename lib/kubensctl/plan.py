@@ -13,9 +13,23 @@ from kubens.write import PROBLEMS
 from kubensctl import planning, terminal
 from kubensctl.planning import GENERATED, GENERATED_EARLY
 from kubensctl.terminal import Terminal
+from kubensctl.verbs import Verbs, add_root
 
 # A tree as text by path; a link is text as well.
 Tree = dict[str, str]
+
+
+EXAMPLES = """\
+  kubensctl plan --diff                 what would the next reload change?
+  kubensctl plan --output /tmp/units    as files, to look at"""
+
+
+def declare(verbs: Verbs) -> None:
+    verb = verbs.add("plan", "show what the generator writes", EXAMPLES, run)
+    add_root(verb)
+    how = verb.add_mutually_exclusive_group()
+    how.add_argument("--diff", action="store_true", help="show how it differs from what is live")
+    how.add_argument("--output", metavar="DIR", help="write it below DIR")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from kubensctl.failure import Failure
 from kubensctl.manager import Manager, State
 from kubensctl.planning import Planned
 from kubensctl.terminal import BOLD, GREEN, GREY, PLAIN, RED, YELLOW, Painted, Terminal, printable
+from kubensctl.verbs import Verbs, add_json
 
 INSIDE, OUTSIDE, STOPPED, REFUSED, MISSING = "inside", "outside", "stopped", "refused", "missing"
 _COLOURS = {INSIDE: GREEN, OUTSIDE: YELLOW, STOPPED: GREY, REFUSED: RED, MISSING: GREY}
@@ -69,6 +70,19 @@ class Namespace:
             "name": self.name, "kind": self.kind, "active": self.active, "pin": self.pin,
             "mounts_hidden": self.mounts_hidden, "members": members, "notes": self.notes,
         }  # fmt: skip
+
+
+EXAMPLES = """\
+  kubensctl status                      all namespaces
+  kubensctl status kubens --json        one of them, for a program
+
+Exit status: 0 all is as configured, 3 something is not, 1 systemd could not be asked."""
+
+
+def declare(verbs: Verbs) -> None:
+    verb = verbs.add("status", "show each namespace, and whether its services really run in it", EXAMPLES, run)
+    verb.add_argument("name", metavar="NAME", nargs="?", help="this namespace only")
+    add_json(verb)
 
 
 def run(arguments: argparse.Namespace) -> int:
