@@ -48,7 +48,8 @@ class Unit:
     """A unit as systemd would load it.
 
     name: its real name, under which drop-ins of ours are filed. path: its fragment. dropins: the files applied after
-    it, in order. service, unit: assignments of [Service] and [Unit] by key, in the order applied.
+    it, in order. service, unit: assignments of [Service], of a socket [Socket], and of [Unit] by key, in the order
+    applied.
     refused: (file, line, reason) where systemd itself would not load it. unreadable: (file, line, reason) where it
     might, and we cannot tell what.
     """
@@ -343,8 +344,9 @@ class Units:
             if not fragment and unit.name not in path:
                 # Of a directory that other units have as well.
                 self._parsed[path] = parsed
+        own = "Socket" if unit.name.endswith(".socket") else "Service"
         for section in parsed.sections:
-            if section.name == "Service":
+            if section.name == own:
                 into = unit.service
             elif section.name == "Unit":
                 into = unit.unit
