@@ -201,7 +201,7 @@ def _read_rest(descriptor: int, size_max: int, done: int) -> bytes:
         return b""
     if form != _REGULAR:
         raise Unreadable("is a directory" if form == _DIRECTORY else "not a regular file")
-    chunks = []
+    chunks: list[bytes] = []
     # The size is no promise, and /proc says 0 for that of everything.
     while max(done, found.st_size) <= size_max:
         data = posix.read(descriptor, 65536)
