@@ -12,6 +12,8 @@ from kubens.files import Unreadable, byte_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kubens.command import Command
     from kubens.files import Root
 
@@ -39,7 +41,7 @@ class Setting:
         self.value = value
         self.file = file
         self.line = line
-        self.commands: list[Command] = []
+        self.commands: Sequence[Command] = ()
 
 
 class Unit:
@@ -97,12 +99,8 @@ class Units:
 
     def find(self, name: str) -> str:
         """The fragment of a unit, "" where there is none, "masked" for a mask."""
-        path = self._resolve(name)
-        if not path and names.kind(name) == names.INSTANCE:
-            path = self._resolve(names.template_of(name))
-        if path and self._root.is_null(path):
-            return "masked"
-        return path
+        path = self._fragment(name)
+        return "masked" if path and self._root.is_null(path) else path
 
     def load(self, name: str) -> Unit | None:
         """The unit of that name or alias; None where there is none, or a mask."""
@@ -111,8 +109,8 @@ class Units:
         return self._loaded[name]
 
     def _load(self, name: str) -> Unit | None:
-        path = self.find(name)
-        if path in ("", "masked"):
+        path = self._fragment(name)
+        if not path:
             return None
         unit = Unit(self._real_name(name, path), path)
         if not self._apply(unit, path, fragment=True):
@@ -312,6 +310,11 @@ class Units:
         real = target[target.rindex("/") + 1 :]
         return real if _may_alias(entry, real) else ""
 
+    def _fragment(self, name: str) -> str:
+        """The file that defines a unit, or masks it; "" where there is none."""
+        path = self._resolve(name)
+        return self._resolve(names.template_of(name)) if not path and "@" in name else path
+
     def _resolve(self, name: str) -> str:
         """The fragment path behind any chain of aliases, "" where it breaks off."""
         found = self._lookup(name)
@@ -328,7 +331,7 @@ class Units:
     def _real_name(self, name: str, path: str) -> str:
         """The unit's main name: its fragment's, with the instance put in."""
         real = path[path.rindex("/") + 1 :]
-        if names.kind(real) == names.TEMPLATE and names.kind(name) == names.INSTANCE:
+        if "@" in real and names.kind(real) == names.TEMPLATE and names.kind(name) == names.INSTANCE:
             return names.with_instance(real, names.instance_of(name))
         return real
 
@@ -385,18 +388,19 @@ class Units:
         return [f"{directory}/{name}" for directory, present in self._places for name in candidates if name in present]
 
     def _apply(self, unit: Unit, path: str, fragment: bool) -> bool:
-        """Add what a file says to a unit. False where there is no such file: a link to nothing."""
+        """Add what a file says to a unit. False where that is nothing: a link to nothing, a fragment that masks."""
         parsed = self._parsed.get(path)
         if parsed is None:
             try:
                 text = self._root.read(path)
             except (OSError, Unreadable) as error:
                 unit.unreadable = (path, 0, str(error))
-                return True
-            if text is None:
+                return not fragment or not self._root.is_null(path)
+            if text is None or (fragment and not text):
                 return False
             parsed = syntax.parse(text, self._wanted)
-            if not fragment:
+            if not fragment and unit.name not in path:
+                # Of a directory that other units have as well.
                 self._parsed[path] = parsed
         own = "Socket" if unit.name.endswith(".socket") else "Service"
         for section in parsed.sections:
