@@ -20,8 +20,6 @@ PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 TREES = build/trees
 COUNT = 100000
 SEED =
-# How many tests `check` runs at a time.
-JOBS = 2
 # Options for pytest, as in `make check ARGS='-k nsenter -x'`.
 ARGS =
 
@@ -37,7 +35,7 @@ NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptab
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench docs releases
+.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench bench-node docs releases
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -95,8 +93,8 @@ packages:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-check: setup ## run all tests, JOBS at a time
-	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
+check: setup ## run all tests
+	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
 
 man: .venv/ready $(PAGES) ## make the manual pages, for install to find
 
@@ -114,15 +112,19 @@ check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
 
-bench: setup ## measure what the generator costs and what a namespace saves, beside each other
+bench: setup bench-node ## measure what the generator costs and what a namespace saves, beside each other
 	.venv/bin/python bench/bench.py docs/bench.svg
+
+bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
+	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
 
 docs: setup ## make the picture in README.md anew, from a real run
 	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new
 	mv docs/demo.svg.new docs/demo.svg
 
 # A tree is named by its release; the machine's own OS is the fourth.
-check-releases: releases check ## run all tests on every release, and thousands of random units
+check-releases: setup releases ## run all tests on every release, and thousands of random units
+	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
 	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done

@@ -15,10 +15,7 @@ def commands(unit: Unit, key: str) -> list[Command]:
     """The effective commands of one setting, in order."""
     found: list[Command] = []
     for setting in unit.service.get(key, ()):
-        if setting.value:
-            found += setting.commands
-        else:
-            found = []
+        found = found + setting.commands if setting.value else []
     return found
 
 
