@@ -20,6 +20,8 @@ PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 TREES = build/trees
 COUNT = 100000
 SEED =
+# How many tests `check` runs at a time.
+JOBS = 2
 # Options for pytest, as in `make check ARGS='-k nsenter -x'`.
 ARGS =
 
@@ -93,8 +95,8 @@ packages:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-check: setup ## run all tests
-	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+check: setup ## run all tests, JOBS at a time
+	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
 man: .venv/ready $(PAGES) ## make the manual pages, for install to find
 
@@ -123,8 +125,7 @@ docs: setup ## make the picture in README.md anew, from a real run
 	mv docs/demo.svg.new docs/demo.svg
 
 # A tree is named by its release; the machine's own OS is the fourth.
-check-releases: setup releases ## run all tests on every release, and thousands of random units
-	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+check-releases: releases check ## run all tests on every release, and thousands of random units
 	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done

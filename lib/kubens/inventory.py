@@ -128,7 +128,7 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
             inventory.foreign[name] = source
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
-        inventory.instances[name] = units.instances_of(template)
+        inventory.instances[name] = units.instances_of(name)
         for instance in inventory.instances[name]:
             _load(inventory, units, root, instance)
 
