@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubens.config import MountNamespace
-from kubensctl import members, processes
+from kubensctl import members, processes, survivors
 from kubensctl.manager import Manager, State
 from kubensctl.members import Namespace
 from kubensctl.planning import Planned
+from kubensctl.survivors import Survivor
 
 
 @dataclass
@@ -19,9 +21,15 @@ class Mounts(Namespace):
     """hidden: how many mounts inside nobody else sees; None where it could not be counted."""
 
     hidden: int | None = None
+    survivors: list[Survivor] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        return super().is_well and not self.survivors
 
     def as_json(self) -> dict[str, Any]:
-        return {**super().as_json(), "mounts_hidden": self.hidden}
+        found = [dataclasses.asdict(survivor) for survivor in self.survivors]
+        return {**super().as_json(), "mounts_hidden": self.hidden, "survivors": found}
 
 
 def examine(planned: Planned, bus: Manager, configured: MountNamespace) -> Mounts:
@@ -33,6 +41,12 @@ def examine(planned: Planned, bus: Manager, configured: MountNamespace) -> Mount
         namespace.hidden = hidden_mounts(configured.pin)
     namespace.notes += _notes(planned, configured, service, namespace)
     members.examine(namespace, planned, bus, configured)
+    namespace.survivors = survivors.find(
+        # Of one that is outside, all is.
+        units={member.unit for member in namespace.members if member.state != members.OUTSIDE},
+        main={member.process for member in namespace.members},
+        pinned={processes.pinned(other.pin) for other in planned.namespaces},
+    )
     return namespace
 
 

@@ -79,13 +79,20 @@ def units_inside(kind: str, inode: int) -> list[str]:
 
 
 def _unit(pid: str) -> str:
-    """The innermost unit of systemd's that a process belongs to, "" where there is none."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            for part in reversed(line.rstrip("\n").split("/")):
-                if names.kind(part) and part.endswith((".service", ".scope")):
-                    return part
-    return ""
+    """The innermost service or scope that a process belongs to, "" where there is none."""
+    parts = reversed(control_group(int(pid)).split("/"))
+    return next((part for part in parts if names.kind(part) and part.endswith((".service", ".scope"))), "")
+
+
+def control_group(pid: int) -> str:
+    """In systemd's hierarchies (cgroups(7)): the second one, and the first where that is not used. Empty if gone."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            paths = {name: path for _, name, path in (line.rstrip("\n").split(":", 2) for line in file)}
+    except OSError:
+        return ""
+    unified = paths.get("", "/")
+    return unified if unified != "/" else paths.get("name=systemd", "")
 
 
 def command(pid: int) -> str:

@@ -13,6 +13,7 @@ from kubensctl.members import INSIDE, KINDS, MISSING, OUTSIDE, REFUSED, STOPPED,
 from kubensctl.mounts import Mounts
 from kubensctl.networks import Interface, Network
 from kubensctl.planning import Planned
+from kubensctl.survivors import Survivor
 from kubensctl.terminal import BOLD, GREEN, GREY, PLAIN, RED, YELLOW, Painted, Terminal, printable
 from kubensctl.verbs import Verbs, add_json
 
@@ -86,6 +87,16 @@ def _show(out: Terminal, namespace: Namespace) -> None:
     _field(out, "Members", f"{len(states)}, {inside}")
     titles = [(title, GREY) for title in ("UNIT", "MODE", "STATE", "PROCESS", "")]
     out.table([titles, *map(_row, namespace.members)], indent=4, fold=True)
+    if isinstance(namespace, Mounts) and namespace.survivors:
+        _show_survivors(out, namespace.survivors)
+
+
+def _show_survivors(out: Terminal, found: list[Survivor]) -> None:
+    count = f"{len(found)} {'process' if len(found) == 1 else 'processes'}"
+    _field(out, "Survivors", out.paint(f"{count} in another namespace: drain the node, or end them", YELLOW))
+    rows: list[list[Painted]] = [[(title, GREY) for title in ("PROCESS", "UNIT", "IN", "COMMAND")]]
+    rows += [[(text, PLAIN) for text in (str(s.process), s.unit, s.where, printable(s.command))] for s in found]
+    out.table(rows, indent=4, fold=True)
 
 
 def _show_network(out: Terminal, network: Network) -> None:
