@@ -114,9 +114,9 @@ class Units:
             return None
         if unit.unreadable is None and self._is_link(path):
             file, target = path[path.rindex("/") + 1 :], self._root.link(path) or ""
-            if target.rpartition("/")[2] != file and 0 < self._release() < 250:
+            if target.rpartition("/")[2] != file and 0 < self.release() < 250:
                 reason = (
-                    f"systemd {self._release()} takes the link to {target} for an alias: link it under its own name"
+                    f"systemd {self.release()} takes the link to {target} for an alias: link it under its own name"
                 )
                 unit.unreadable = (path, 0, reason)
         found = self._find_dropins(unit, self._all_names(name, path))
@@ -124,6 +124,12 @@ class Units:
         for dropin in found:
             self._apply(unit, dropin, fragment=False)
         return unit
+
+    def define(self, name: str, path: str, text: str) -> None:
+        """Count in a unit that we will have written to a path, unless there is one of that name already."""
+        if not self._lookup(name):
+            self._ids[name] = path.rpartition("/")[0]
+            self._parsed[path] = syntax.parse(text, self._wanted)
 
     def instances_of(self, template: str) -> list[str]:
         """The instances of a template that have a fragment or drop-ins of their own, in byte order."""
@@ -186,7 +192,7 @@ class Units:
             self._ids[name] = found
         return found
 
-    def _release(self) -> int:
+    def release(self) -> int:
         """The release of systemd that is installed, 0 where it does not show."""
         for directory in ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"):
             for name in self._root.files(directory, ".so"):
