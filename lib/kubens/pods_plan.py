@@ -42,9 +42,11 @@ def load(configuration: Configuration, root: Root) -> None:
 
 def _load_file(configuration: Configuration, root: Root, file: str) -> None:
     path = f"{PODS_DIRECTORY}/{file}"
-    name, dot, suffix = file.rpartition(".")
-    if not dot or suffix != "json":
-        configuration.findings.append(Finding(WARNING, path, 0, "", "is not NAME.json, ignored: rename or remove it"))
+    name, _, suffix = file.rpartition(".")
+    if suffix in ("yaml", "yml"):
+        reason = "is no JSON, ignored: convert it, as `kubectl create --dry-run=client -o json -f` does"
+        configuration.findings.append(Finding(WARNING, path, 0, "", reason))
+    if suffix != "json":
         return
     if root.link(path) == "/dev/null":
         return
