@@ -68,7 +68,7 @@ def _write_tree(tree: Tree, output: str, early: str) -> None:
     for path, target in tree.links.items():
         _make_directory(f"{staging}/units/{path[: path.rindex('/')]}")
         _make_link(target, f"{staging}/units/{path}")
-    made = set()
+    made: set[str] = set()
     for path, text in tree.files.items():
         directory, _, name = path.rpartition("/")
         if not directory:

@@ -1,10 +1,10 @@
-"""Which volume is mounted where in an app, and whether it can be written to. Pure but for generate_mounts' warnings."""
+"""Which volume is mounted where in an app, and whether it can be written to. Pure."""
 
 from __future__ import annotations
 
 from kubens.pods.errors import ManifestError, PodError
 from kubens.pods.escape import target
-from kubens.pods.manifest import App, Mount, MountPoint, RuntimeApp, Volume
+from kubens.pods.manifest import App, MountPoint, RuntimeApp, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,19 +27,6 @@ class Bind:
         self.where = where
 
 
-def generate_mounts(ra: RuntimeApp, volumes: dict[str, Volume]) -> tuple[list[Mount], dict[str, Volume]]:
-    """The app's mounts, and the volumes with those added that only its mount points ask for.
-
-    Mounts of the manifest come first, then the app's mount points that these do not cover. Paths are cleaned.
-    Nothing that is passed in is changed. ManifestError for an unknown volume and for targets that overlap.
-    """
-    binds = generate_binds(ra, volumes)
-    warn_of_implicit(ra, binds)
-    complete = dict(volumes)
-    complete.update((bind.volume.name, bind.volume) for bind in binds)
-    return [Mount(bind.volume.name, bind.path) for bind in binds], complete
-
-
 def is_mount_read_only(vol: Volume, mount_points: list[MountPoint]) -> bool:
     """What the volume says, else the first mount point of its name, else no."""
     if vol.readOnly is not None:
@@ -60,7 +47,11 @@ def pod_binds(apps: list[RuntimeApp], volumes: list[Volume]) -> list[list[Bind]]
 
 
 def generate_binds(ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection[str] = ()) -> list[Bind]:
-    """generate_mounts with all that is known of each. taken: names of volumes of other apps."""
+    """What is mounted in an app: its mounts, then those of its mount points that these do not cover.
+
+    Paths are cleaned, nothing that is passed in is changed. taken: names of volumes of other apps. ManifestError for an
+    unknown volume and for targets that overlap.
+    """
     app = complete_app(ra)
     paths = [_point_path(app, index) for index in range(len(app.mountPoints))]
     flags = _Flags(app.mountPoints, paths)
@@ -77,16 +68,6 @@ def generate_binds(ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection
         binds.append(Bind(volume, path, flags.read_only(volume, path), where, implicit=point.name in implicit))
     check_overlap(binds)
     return binds
-
-
-def warn_of_implicit(ra: RuntimeApp, binds: list[Bind]) -> None:
-    from kubens.pods.log import log
-
-    for volume in {bind.volume.name: bind.volume for bind in binds if bind.implicit}.values():
-        log.print(
-            f"warning: no volume {volume.name!r} for app {ra.name!r}; it gets an empty one, "
-            "which will vanish when the pod is garbage-collected"
-        )
 
 
 def complete_app(ra: RuntimeApp) -> App:
