@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kubens import syntax
+from kubens.command import UNKNOWN_PREFIXES
 from kubens.config import EXEC_SETTINGS
 
 TYPE_CHECKING = False
@@ -63,6 +64,11 @@ def untold(unit: Unit) -> tuple[str, int, str] | None:
                         setting.line,
                         "some releases of systemd lose the blank around the program's path",
                     )
+                if command.program[0] in UNKNOWN_PREFIXES:
+                    reason = (
+                        f"{command.program[0]} in front of {command.program[1:]} may be a prefix of a later systemd"
+                    )
+                    return setting.file, setting.line, reason
                 if "|" in command.marks:
                     return (
                         setting.file,

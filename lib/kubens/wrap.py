@@ -44,7 +44,8 @@ def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Invent
         if namespace.allow_sandbox_loss and obstacle.neutral is not None:
             continue
         found.append(_obstacle(obstacle, unit))
-    for key in namespace.wrap_commands if mode == WRAP else ():
+    # Of commands that cannot be told there is nothing more to say.
+    for key in namespace.wrap_commands if mode == WRAP and not untold else ():
         found += _bad_commands(unit, key, namespace, inventory)
     directory = working_directory(unit).lstrip("-")
     if mode == WRAP and directory.startswith("~"):
