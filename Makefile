@@ -28,8 +28,8 @@ ARGS =
 RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
-PACKAGES = fish gcc git groff iproute2 libc6-dev libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
-	shellcheck strace systemd-container util-linux wireguard-go wireguard-tools zsh
+PACKAGES = busybox-static fish gcc git groff iproute2 libc6-dev libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
+	shellcheck strace systemd-container umoci util-linux wireguard-go wireguard-tools zsh
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
 NODE_RELEASES = bookworm trixie sid
@@ -37,7 +37,7 @@ NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptab
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench docs releases
+.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench bench-node docs releases
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,12 +48,14 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
+	sed -i 's|^HELPER = .*|HELPER = "$(LIBRARY)/kubens-pod"|' $(DESTDIR)$(LIBRARY)/kubens/pods/hostunits.py
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
 	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY) generator/start.py $(DESTDIR)$(LIBRARY)/start.pyc
 	install -m 755 libexec/kubens-netns $(DESTDIR)$(LIBRARY)/
 	install -D -m 644 -t $(DESTDIR)$(LIBRARY)/netns conf/netns/*
 	$(PYTHON) -I generator/templates.py $(DESTDIR)$(LIBRARY) $(DESTDIR)$(UNITS)
+	install -m 755 libexec/kubens-pod $(DESTDIR)$(LIBRARY)/
 	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
 	sed -e '1s|.*|#!$(PYTHON) -I|' -e 's|^LIBRARY = .*|LIBRARY = "$(LIBRARY)"|' bin/kubensctl \
 		>$(DESTDIR)$(PREFIX)/bin/kubensctl
@@ -114,8 +116,11 @@ check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
 
-bench: setup ## measure what the generator costs and what a namespace saves, beside each other
+bench: setup bench-node ## measure what the generator costs and what a namespace saves, beside each other
 	.venv/bin/python bench/bench.py docs/bench.svg
+
+bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
+	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
 
 docs: setup ## make the picture in README.md anew, from a real run
 	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new

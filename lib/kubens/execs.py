@@ -42,6 +42,16 @@ def search_path(unit: Unit) -> str:
     return ":".join(found)
 
 
+def is_plain(search: str) -> bool:
+    """Whether a search path is read alike by all releases: of others some stop half-way, and some go on."""
+    return _ODD_IN_PATH.isdisjoint(search) and all(
+        part.startswith("/") and ".." not in part.split("/") for part in (search.split(":") if search else ())
+    )
+
+
+_ODD_IN_PATH = frozenset("%\\\"'")
+
+
 # What every release from 247 to 262 knows; of any other a line is refused or not, depending on the release.
 _SPECIFIERS = frozenset("abcfghijlmnoprstuvwBCEGHIJLNPRSTUVW")
 # An instance's name decides what these make of a path: nothing, slashes, characters that none may have.

@@ -51,7 +51,7 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
     made = Plan()
     made.findings += configuration.findings
     missing = inventory.missing
-    if missing and (configuration.mount_namespaces or configuration.network_namespaces):
+    if missing and (configuration.mount_namespaces or configuration.network_namespaces or configuration.pods):
         reason = f"{', '.join(missing)} missing, nothing is generated: install util-linux and coreutils"
         made.findings.append(Finding(ERROR, "", 0, "", reason))
     if inventory.unreadable:
@@ -78,6 +78,10 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
         from kubens import netns_plan
 
         netns_plan.add(made, configuration, inventory, owners, live_only=bool(missing or inventory.unreadable))
+    if inventory.pods is not None:
+        from kubens import pods_plan
+
+        pods_plan.add(made, inventory, live_only=bool(missing or inventory.unreadable))
     return made
 
 

@@ -89,7 +89,7 @@ def mount_namespace_service(
         settings.append(("ExecStartPost", "-" + shell(tool, restart, environment, *units)))
     settings.append(("ExecStartPost", shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)))
     if record:
-        settings.append(("ExecStartPost", _record(name, tool)))
+        settings.append(("ExecStartPost", keep_record(name, tool)))
     settings.append(("ExecStop", f"-{tool['nsenter']} --mount={pin} {shell(tool, UNMOUNT_NETWORK)}"))
     if units:
         message = (
@@ -175,8 +175,8 @@ def shell(tool: Mapping[str, str], script: str, *parameters: str) -> str:
     return " ".join([tool["sh"], "-c", f'"{quoted}"', *map(escape.word, parameters)])
 
 
-def _record(name: str, tool: Mapping[str, str]) -> str:
-    """Keep what the generator left, replacing what was kept at once: a reload may come at any time."""
+def keep_record(name: str, tool: Mapping[str, str]) -> str:
+    """The command that keeps what the generator left, replacing what was kept at once: a reload may come any time."""
     keep = 'mkdir -p "$1" && rm -rf "$1/.$2" && cp -RT "$0" "$1/.$2" && rm -rf "$1/$2" && mv -T "$1/.$2" "$1/$2"'
     return shell(tool, keep, f"{GENERATED}/{name}", LIVE, name)
 
@@ -198,7 +198,7 @@ def record_service(name: str, maker: str, digest: str, tools: Mapping[str, str] 
         ("ConditionPathExists", f"!{LIVE}/{name}/{digest}"),
         ("StartLimitIntervalSec", "0"),
     ]
-    return text("", (("Unit", unit), ("Service", [("Type", "oneshot"), ("ExecStart", _record(name, tool))])))
+    return text("", (("Unit", unit), ("Service", [("Type", "oneshot"), ("ExecStart", keep_record(name, tool))])))
 
 
 def dependencies(namespace: MountNamespace) -> list[tuple[str, str]]:

@@ -122,9 +122,15 @@ class Units:
         unit.dropins = found
         for dropin in found:
             self._apply(unit, dropin, fragment=False)
-        if "ExecSearchPath" in unit.service and 0 < self._release() < 250:
+        if "ExecSearchPath" in unit.service and 0 < self.release() < 250:
             del unit.service["ExecSearchPath"]  # no setting yet
         return unit
+
+    def define(self, name: str, path: str, text: str) -> None:
+        """Count in a unit that we will have written to a path, unless there is one of that name already."""
+        if not self._lookup(name):
+            self._ids[name] = path.rpartition("/")[0]
+            self._parsed[path] = syntax.parse(text, self._wanted)
 
     def instances_of(self, listed: str) -> list[str]:
         """The instances of a template, or of an alias of one, that have a fragment or drop-ins of their own.
@@ -184,9 +190,9 @@ class Units:
         target = (self._root.link(path) or "") if self._is_link(path) else ""
         others = [alias for alias in links.get(file, ()) if alias != file and self._lookup(alias).startswith("/")]
         # The file's name is a name of the unit there.
-        if ((target and target.rpartition("/")[2] != file) or others) and 0 < self._release() < 250:
+        if ((target and target.rpartition("/")[2] != file) or others) and 0 < self.release() < 250:
             linked = f"the link to {target}" if not others else f"{others[0]}, a link to another file of that name,"
-            return f"systemd {self._release()} takes {linked} for an alias: link it under its own name"
+            return f"systemd {self.release()} takes {linked} for an alias: link it under its own name"
         return ""
 
     def wanted_by(self, target: str, among: set[str]) -> set[str]:
@@ -236,7 +242,7 @@ class Units:
             self._ids[name] = found
         return found
 
-    def _release(self) -> int:
+    def release(self) -> int:
         """The release of systemd that is installed, 0 where it does not show."""
         for directory in ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"):
             for name in self._root.files(directory, ".so"):

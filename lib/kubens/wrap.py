@@ -84,8 +84,10 @@ def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, invent
         return "a program with = in its path cannot be run in a WorkingDirectory=-: link it to another name"
     if not command.program.startswith("/"):
         search = execs.search_path(unit)
-        if "%" in command.program or "%" in search:
+        if "%" in command.program:
             return "a program without a slash and with specifiers cannot be told: write its path"
+        if not execs.is_plain(search):
+            return f"ExecSearchPath={search} is not made of plain absolute paths: write the program's path"
         if not inventory.programs.get((command.program, search)):
             return "the program is nowhere in the search path: write its path"
     if execs.is_renamed(command) and not _renamer(inventory):
