@@ -227,11 +227,12 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
 def _find_early(inventory: Inventory, units: Units) -> None:
     """Find the units that are ordered before what NAME.service waits for."""
     members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
+    ordered = {name for name in members if not name.endswith(".socket")}
     for target in sorted(EARLY):
         # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are
         # relieved of those.
         if target.endswith(".target"):
-            for name in units.wanted_by(target, {name for name in members if not name.endswith(".socket")}):
+            for name in units.wanted_by(target, ordered):
                 inventory.early.setdefault(name, (None, target))
     for name, unit in members.items():
         if name not in inventory.early:
