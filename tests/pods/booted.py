@@ -55,3 +55,8 @@ def appc(*apps: dict[str, Any], **members: Any) -> dict[str, Any]:
 
 def kubernetes(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": list(containers), **spec}}
+
+
+def container(name: str, **members: Any) -> dict[str, Any]:
+    """A container that runs a program of its name."""
+    return {"name": name, "command": [f"/bin/{name}"], **members}

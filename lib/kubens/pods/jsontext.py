@@ -65,6 +65,11 @@ class Node:
         value = self.value.ask(name)
         return None if value is None else Node(value, f"{self.path}.{name}")
 
+    def skip(self, name: str) -> None:
+        """Have no use for a member, whatever is in it, and say nothing of it."""
+        if isinstance(self.value, Members):
+            self.value.pop(name.lower() if self.value.any_case else name, None)
+
     def need(self, name: str) -> Node:
         node = self.get(name)
         if node is None:
@@ -133,12 +138,15 @@ def check(value: object, any_case: bool) -> Node:
 
 
 def unasked(node: Node) -> list[str]:
-    """The paths of members that no reader had a use for; what is below one of them is not listed."""
+    """The paths of members that no reader had a use for and that say anything; nothing below one of them."""
     found: list[str] = []
     if isinstance(node.value, Members):
         for key, value in node.value.items():
             path = _member(node.path, node.value.spelled[key])
-            found += unasked(Node(value, path)) if key in node.value.asked else [path]
+            if key in node.value.asked:
+                found += unasked(Node(value, path))
+            elif value not in (None, False, "", [], {}):
+                found.append(path)
     elif isinstance(node.value, list):
         for index, value in enumerate(node.value):
             found += unasked(Node(value, f"{node.path}[{index}]"))
