@@ -215,7 +215,7 @@ def _counted(node: Machine, comment: str) -> int:
 
 @pytest.mark.needs("wireguard-go", "wg")
 def test_wireguard(machine: Maker) -> None:
-    """All that a service sends takes the tunnel; without the tunnel nothing leaves. A userspace device: any release's."""
+    """All that a service sends takes the tunnel, without which nothing leaves. The device is wireguard-go's."""
     node = with_programs(node_with(machine(arguments=("--bind=/dev/net/tun",))))
     service(node, "member.service", "ExecStart=/bin/sleep 1000")
     node.boot()
