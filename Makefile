@@ -20,14 +20,16 @@ PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 TREES = build/trees
 COUNT = 100000
 SEED =
+# How many tests `check` runs at a time.
+JOBS = 2
 # Options for pytest, as in `make check ARGS='-k nsenter -x'`.
 ARGS =
 
 RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
-PACKAGES = fish gcc git groff iproute2 libc6-dev libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
-	shellcheck strace systemd-container util-linux wireguard-go wireguard-tools zsh
+PACKAGES = busybox-static fish gcc git groff iproute2 libc6-dev libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
+	shellcheck strace systemd-container umoci util-linux wireguard-go wireguard-tools zsh
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
 NODE_RELEASES = bookworm trixie sid
@@ -35,7 +37,7 @@ NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptab
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench docs releases
+.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases corpus check-faults fuzz lint bench bench-node docs releases
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,12 +48,14 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
+	sed -i 's|^HELPER = .*|HELPER = "$(LIBRARY)/kubens-pod"|' $(DESTDIR)$(LIBRARY)/kubens/pods/hostunits.py
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
 	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY) generator/start.py $(DESTDIR)$(LIBRARY)/start.pyc
 	install -m 755 libexec/kubens-netns $(DESTDIR)$(LIBRARY)/
 	install -D -m 644 -t $(DESTDIR)$(LIBRARY)/netns conf/netns/*
 	$(PYTHON) -I generator/templates.py $(DESTDIR)$(LIBRARY) $(DESTDIR)$(UNITS)
+	install -m 755 libexec/kubens-pod $(DESTDIR)$(LIBRARY)/
 	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
 	sed -e '1s|.*|#!$(PYTHON) -I|' -e 's|^LIBRARY = .*|LIBRARY = "$(LIBRARY)"|' bin/kubensctl \
 		>$(DESTDIR)$(PREFIX)/bin/kubensctl
@@ -93,8 +97,8 @@ packages:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-check: setup ## run all tests
-	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+check: setup ## run all tests, JOBS at a time
+	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
 man: .venv/ready $(PAGES) ## make the manual pages, for install to find
 
@@ -105,6 +109,9 @@ build/man/%: man/%.rst
 check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with a real container runtime, on each of NODE_RELEASES
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node $(ARGS)
 
+check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the test with kubelet, built from Debian's source (some minutes)
+	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node/test_kubelet.py $(ARGS)
+
 .venv/node: tests/node/requirements.txt .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
@@ -112,16 +119,18 @@ check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
 
-bench: setup ## measure what the generator costs and what a namespace saves, beside each other
+bench: setup bench-node ## measure what the generator costs and what a namespace saves, beside each other
 	.venv/bin/python bench/bench.py docs/bench.svg
+
+bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
+	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
 
 docs: setup ## make the picture in README.md anew, from a real run
 	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new
 	mv docs/demo.svg.new docs/demo.svg
 
 # A tree is named by its release; the machine's own OS is the fourth.
-check-releases: setup releases ## run all tests on every release, and thousands of random units
-	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+check-releases: releases check ## run all tests on every release, and thousands of random units
 	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done
@@ -151,6 +160,10 @@ endef
 
 $(TREES)/%:
 	$(call debootstrap)
+
+$(NODES)/kubelet: tests/node/kubelet.sh
+	mkdir -p $(@D)
+	tests/node/kubelet.sh $(MIRROR) $@
 
 $(NODES)/%:
 	$(call debootstrap,$(COMMA)$(NODE_PACKAGES))

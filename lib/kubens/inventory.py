@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from kubens import config, execs, names, render, sandbox
+from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
+from kubens.files import Unreadable
 from kubens.units import Setting, Unit, Units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.files import Root
     from kubens.netns import Networks
+    from kubens.pods_plan import Pods
 
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 # Needed only by some shapes of units; looked for when one comes up.
 OPTIONAL_TOOLS = ("perl", "bash")
+# Where Podman reads what its generator makes services from, and what each kind of file adds to the name.
+QUADLETS = ("/etc/containers/systemd", "/run/containers/systemd", "/usr/share/containers/systemd")
+_QUADLET_KINDS = {
+    "container": "", "kube": "", "volume": "-volume", "network": "-network", "image": "-image", "build": "-build",
+    "pod": "-pod",
+}  # fmt: skip
+# The search directories that come after a generator's.
+_BELOW_GENERATORS = ("/usr/", "/lib/")
 KUBENSENTER = ("/usr/bin/kubensenter", "/usr/local/bin/kubensenter")
 
 # Where systemd looks for a program without a slash (DEFAULT_PATH_NORMAL; /sbin and /bin where /usr is not merged).
@@ -40,10 +50,12 @@ class Inventory:
     foreign: members that another generator will make, with the file they come from. instances: by template.
     early: by real unit name, how a unit comes to be ordered before what NAME.service waits for: the setting (None for a
     .wants link) that starts the chain, and the early unit at its end.
+    quadlets: services that Podman makes, with the files; None where nobody asked.
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
     programs: what a name without a slash resolves to, by (name, search path).
     tools: where each is, or usually is; missing: those that are nowhere.
-    live: the mount namespaces that run now. networks: what concerns network namespaces, None where there are none.
+    live: the mount namespaces that run now. networks, pods: what concerns network namespaces and pods, None
+    where there are none.
     unreadable: what of the search path cannot be read, and why.
     """
 
@@ -56,7 +68,9 @@ class Inventory:
         "live",
         "missing",
         "networks",
+        "pods",
         "programs",
+        "quadlets",
         "services",
         "taken",
         "tools",
@@ -72,12 +86,14 @@ class Inventory:
         self.early: dict[str, tuple[Setting | None, str]] = {}
         self.services: dict[str, Unit] = {}
         self.taken: dict[str, str] = {}
+        self.quadlets: dict[str, str] | None = None
         self.programs: dict[tuple[str, str], str] = {}
         self.tools: dict[str, str] = {}
         self.missing: list[str] = []
         self.kubensenter = ""
         self.live: dict[str, MountNamespace] = {}
         self.networks: Networks | None = None
+        self.pods: Pods | None = None
         self.unreadable: tuple[str, str] | None = None
 
 
@@ -86,6 +102,17 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
     inventory = Inventory()
     inventory.live = live.mount_namespaces
     units = Units(root, KEYS, search_path)
+    for name in render.TOOLS:
+        place = tool(root, name)
+        if not place:
+            inventory.missing.append(name)
+        # What lives needs them all the same, by then.
+        inventory.tools[name] = place or render.TOOLS[name]
+    if configuration.has_pods or live.has_pods:
+        from kubens import pods_plan
+
+        # Before members are looked for, which may be a pod's.
+        inventory.pods = pods_plan.Pods(units, configuration, live, inventory.tools)
     namespaces = [*configuration.mount_namespaces.values(), *live.mount_namespaces.values()]
     for namespace in namespaces:
         for name in (namespace.unit, namespace.record_unit):
@@ -101,12 +128,6 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
         networks = inventory.networks = netns.Networks(root, units, configuration, live)
         for name in networks.members:
             _load(inventory, units, root, name)
-    for name in render.TOOLS:
-        place = tool(root, name)
-        if not place:
-            inventory.missing.append(name)
-        # What lives needs them all the same, by then.
-        inventory.tools[name] = place or render.TOOLS[name]
     if any(namespace.when_missing == "host" for namespace in namespaces):
         inventory.kubensenter = next((path for path in KUBENSENTER if root.is_executable(path)), "")
     for unit in list(inventory.units.values()):
@@ -123,30 +144,62 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
     unit = inventory.units[name] = units.load(name)
     if unit is None:
         inventory.absent[name] = "masked" if units.find(name) == "masked" else "not installed"
-        source = _foreign_source(root, name)
+        source = _foreign_source(inventory, root, name) if inventory.absent[name] != "masked" else ""
         if source:
             inventory.foreign[name] = source
+    elif unit.path.startswith(_BELOW_GENERATORS) and unit.unreadable is None:
+        source = _quadlets(inventory, root).get(unit.name, "")
+        if source:
+            unit.unreadable = (source, 0, f"the generator that reads it makes a unit that comes before {unit.path}")
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
-        inventory.instances[name] = units.instances_of(template)
+        inventory.instances[name] = units.instances_of(name)
         for instance in inventory.instances[name]:
             _load(inventory, units, root, instance)
 
 
-def _foreign_source(root: Root, name: str) -> str:
+def _foreign_source(inventory: Inventory, root: Root, name: str) -> str:
     """The file that another generator will make this unit from, "" where none is known."""
     if names.suffix(name) != "service":
         return ""
-    stem = name[: -len(".service")]
-    for path in (
-        f"/etc/init.d/{stem}",
-        f"/etc/containers/systemd/{stem}.container",
-        f"/run/containers/systemd/{stem}.container",
-        f"/usr/share/containers/systemd/{stem}.container",
-    ):
+    # systemd-sysv-generator(8) leaves .sh out of the name.
+    for path in (f"/etc/init.d/{name[: -len('.service')]}", f"/etc/init.d/{name[: -len('.service')]}.sh"):
         if root.is_file(path):
             return path
-    return ""
+    quadlets = _quadlets(inventory, root)
+    return quadlets.get(name) or quadlets.get(names.template_of(name), "")
+
+
+def _quadlets(inventory: Inventory, root: Root) -> dict[str, str]:
+    """The services that podman-systemd.unit(5) makes of files, by name."""
+    if inventory.quadlets is not None:
+        return inventory.quadlets
+    found = inventory.quadlets = {}
+    waiting = [*QUADLETS]
+    while waiting:
+        directory = waiting.pop(0)
+        try:
+            entries = root.entries(directory)
+        except (OSError, Unreadable):
+            continue
+        for name, is_link in entries.items():
+            stem, dot, kind = name.rpartition(".")
+            if dot and kind in _QUADLET_KINDS:
+                for service in (f"{stem}{_QUADLET_KINDS[kind]}.service", *_service_names(root, f"{directory}/{name}")):
+                    found.setdefault(service, f"{directory}/{name}")
+            elif not is_link and name != "users":
+                waiting.append(f"{directory}/{name}")
+    return found
+
+
+def _service_names(root: Root, path: str) -> list[str]:
+    """What the file wants its service to be called."""
+    try:
+        text = root.read(path) or ""
+    except (OSError, Unreadable):
+        return []
+    sections = syntax.parse(text, frozenset(("ServiceName",))).sections
+    return [f"{value}.service" for section in sections for _, value, _ in section.assignments]
 
 
 def tool(root: Root, name: str) -> str:
@@ -174,11 +227,12 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
 def _find_early(inventory: Inventory, units: Units) -> None:
     """Find the units that are ordered before what NAME.service waits for."""
     members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
+    ordered = {name for name in members if not name.endswith(".socket")}
     for target in sorted(EARLY):
         # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are
         # relieved of those.
         if target.endswith(".target"):
-            for name in units.wanted_by(target, {name for name in members if not name.endswith(".socket")}):
+            for name in units.wanted_by(target, ordered):
                 inventory.early.setdefault(name, (None, target))
     for name, unit in members.items():
         if name not in inventory.early:

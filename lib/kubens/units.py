@@ -12,6 +12,8 @@ from kubens.files import Unreadable, byte_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kubens.command import Command
     from kubens.files import Root
 
@@ -39,7 +41,7 @@ class Setting:
         self.value = value
         self.file = file
         self.line = line
-        self.commands: list[Command] = []
+        self.commands: Sequence[Command] = ()
 
 
 class Unit:
@@ -47,12 +49,12 @@ class Unit:
 
     name: its real name, under which drop-ins of ours are filed. path: its fragment. dropins: the files applied after
     it, in order. service, unit: assignments of [Service], of a socket [Socket], and of [Unit] by key, in the order
-    applied.
+    applied. commands: what those of an Exec*= setting amount to, for execs.commands() to keep.
     refused: (file, line, reason) where systemd itself would not load it. unreadable: (file, line, reason) where it
     might, and we cannot tell what.
     """
 
-    __slots__ = ("dropins", "name", "path", "refused", "service", "unit", "unreadable")
+    __slots__ = ("commands", "dropins", "name", "path", "refused", "service", "unit", "unreadable")
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
@@ -60,6 +62,7 @@ class Unit:
         self.dropins: list[str] = []
         self.service: dict[str, list[Setting]] = {}
         self.unit: dict[str, list[Setting]] = {}
+        self.commands: dict[str, list[Command]] = {}
         self.refused: tuple[str, int, str] | None = None
         self.unreadable: tuple[str, int, str] | None = None
 
@@ -78,9 +81,15 @@ class Units:
         self._root = root
         self._wanted = wanted
         self._path = _search_path(search_path)
+        odd = [part for part in search_path.split(":") if part and _normal(f"/{part}") != f"/{part.strip('/')}"]
+        if odd:
+            # Up to 249 a link into such a directory is none into the search path.
+            self.unreadable = ("$SYSTEMD_UNIT_PATH", f"{odd[0]} has empty parts or dots: write the directory itself")
         self._inside = tuple(directory + "/" for directory in self._path)
-        # (directory, what is in it by name: whether it is a link), in the order of the search path
-        self._places: list[tuple[str, dict[str, bool]]] = []
+        # directory → what is in it by name: whether it is a link; in the order of the search path
+        self._places: dict[str, dict[str, bool]] = {}
+        # the names NAME of all NAME.d in there
+        self._extended: set[str] = set()
         # name → the search directory that has it, or (for an alias) the name it stands for; systemd's unit_ids_map
         self._ids: dict[str, str] = {}
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
@@ -93,12 +102,8 @@ class Units:
 
     def find(self, name: str) -> str:
         """The fragment of a unit, "" where there is none, "masked" for a mask."""
-        path = self._resolve(name)
-        if not path and names.kind(name) == names.INSTANCE:
-            path = self._resolve(names.template_of(name))
-        if path and self._root.is_null(path):
-            return "masked"
-        return path
+        path = self._fragment(name)
+        return "masked" if path and self._root.is_null(path) else path
 
     def load(self, name: str) -> Unit | None:
         """The unit of that name or alias; None where there is none, or a mask."""
@@ -107,44 +112,97 @@ class Units:
         return self._loaded[name]
 
     def _load(self, name: str) -> Unit | None:
-        path = self.find(name)
-        if path in ("", "masked"):
+        path = self._fragment(name)
+        if not path:
             return None
-        unit = Unit(self._real_name(name, path), path)
+        plain = self._has_one_name(name, path)
+        unit = Unit(name if plain else self._real_name(name, path), path)
         if not self._apply(unit, path, fragment=True):
             return None
-        if unit.unreadable is None and self._is_link(path):
-            file, target = path[path.rindex("/") + 1 :], self._root.link(path) or ""
-            if target.rpartition("/")[2] != file and 0 < self._release() < 250:
-                reason = (
-                    f"systemd {self._release()} takes the link to {target} for an alias: link it under its own name"
-                )
-                unit.unreadable = (path, 0, reason)
-        found = self._find_dropins(unit, self._all_names(name, path))
-        unit.dropins = found
-        for dropin in found:
+        if unit.unreadable is None and not plain:
+            reason = self._ambiguity(unit.name, path)
+            unit.unreadable = (path, 0, reason) if reason else None
+        unit.dropins = self._find_dropins(unit, [name] if plain else self._all_names(name, path))
+        for dropin in unit.dropins:
             self._apply(unit, dropin, fragment=False)
+        if "ExecSearchPath" in unit.service and 0 < self.release() < 250:
+            del unit.service["ExecSearchPath"]  # no setting yet
         return unit
 
-    def instances_of(self, template: str) -> list[str]:
-        """The instances of a template that have a fragment or drop-ins of their own, in byte order."""
+    def define(self, name: str, path: str, text: str) -> None:
+        """Count in a unit that we will have written to a path, unless there is one of that name already."""
+        if not self._lookup(name):
+            self._ids[name] = path.rpartition("/")[0]
+            self._parsed[path] = syntax.parse(text, self._wanted)
+
+    def instances_of(self, listed: str) -> list[str]:
+        """The instances of a template, or of an alias of one, that have a fragment or drop-ins of their own.
+
+        In byte order; by their real names, but where that is the name of another unit as well.
+        """
+        template = self._known_as(listed)
+        aliases = [template, *self._leading_to(template)]
+        templates = [name for name in aliases if names.kind(name) == names.TEMPLATE]
         # foo-@x.service.d/ holds drop-ins of foo-bar@x.service as well.
-        related = names.dropin_names(names.with_instance(template, "x"))
-        prefixes = tuple(name[: name.index("@") + 1] for name in related if names.kind(name) == names.INSTANCE)
-        own = template[: template.index("@") + 1]
-        found: set[str] = set()
-        for _, present in self._places:
+        related = [other for name in templates for other in names.dropin_names(names.with_instance(name, "x"))]
+        prefixes = tuple({name[: name.index("@") + 1] for name in related if names.kind(name) == names.INSTANCE})
+        own = tuple(name[: name.index("@") + 1] for name in templates)
+        targets = [
+            name for name in self._links_by_target(names.suffix(template)) if names.template_of(name) in templates
+        ]
+        instances = {names.instance_of(name) for name in (*aliases, *targets) if names.kind(name) == names.INSTANCE}
+        for present in self._places.values():
             for name in present:
                 unit = name[:-2] if name.endswith(".d") else name
                 if unit.startswith(own if unit == name else prefixes) and names.kind(unit) == names.INSTANCE:
-                    found.add(names.with_instance(template, names.instance_of(unit)))
-        return sorted(found)
+                    instances.add(names.instance_of(unit))
+        found: set[str] = set()
+        for instance in instances:
+            for one in aliases:
+                name = names.with_instance(one, instance) if one in templates else one
+                # An alias's instance with a file of its own is nobody else's.
+                own_file = self.find(name).endswith(("/" + name, "masked"))
+                if names.instance_of(name) == instance and (one in (template, listed) or not own_file):
+                    found.add(self._known_as(name))
+        return sorted(found, key=byte_order)
+
+    def _known_as(self, name: str) -> str:
+        """The real name of what a name leads to; the name itself where that is another unit's, or leads nowhere."""
+        path = self.find(name)
+        if "/" not in path:
+            return name
+        real = self._real_name(name, path)
+        return real if self.find(real) == path else name
+
+    def _ambiguity(self, name: str, path: str) -> str:
+        """Why nobody can tell what systemd makes of a unit, by its real name and its fragment; "" where one can."""
+        file = path[path.rindex("/") + 1 :]
+        own = self.find(name)
+        if own != path:
+            other = "is masked" if own == "masked" else f"has a file of its own, {own}"
+            return f"would be known as {name} as well, which {other}: give both or none a file of their own"
+        instance = names.instance_of(name)
+        if instance and file == name:
+            template = names.template_of(name)
+            shared = self.find(template)
+            for alias in self._leading_to(template) if "/" in shared else ():
+                other = names.with_instance(alias, instance) if names.kind(alias) == names.TEMPLATE else alias
+                if names.instance_of(other) == instance and self.find(other) == shared:
+                    return f"{other} would be known by this name, too, but has the file {shared}: link it to {name}"
+        links = self._links_by_target(names.suffix(file))
+        target = (self._root.link(path) or "") if self._is_link(path) else ""
+        others = [alias for alias in links.get(file, ()) if alias != file and self._lookup(alias).startswith("/")]
+        # The file's name is a name of the unit there.
+        if ((target and target.rpartition("/")[2] != file) or others) and 0 < self.release() < 250:
+            linked = f"the link to {target}" if not others else f"{others[0]}, a link to another file of that name,"
+            return f"systemd {self.release()} takes {linked} for an alias: link it under its own name"
+        return ""
 
     def wanted_by(self, target: str, among: set[str]) -> set[str]:
         """Those of the units that TARGET.wants/ and TARGET.requires/ of any directory name."""
         found: set[str] = set()
         for entry in (target + ".wants", target + ".requires"):
-            for directory, present in self._places:
+            for directory, present in self._places.items():
                 if entry in present:
                     try:
                         found |= among.intersection(self._root.names(f"{directory}/{entry}"))
@@ -172,14 +230,15 @@ class Units:
                     self.unreadable = (directory, str(error))
                 continue
             if entries:
-                self._places.append((directory, entries))
+                self._places[directory] = entries
+                self._extended.update([name[:-2] for name in entries if name[-2:] == ".d"])
 
     def _lookup(self, name: str) -> str:
         """The first search directory that has a unit of this name, the name it is an alias of, or ""."""
         found = self._ids.get(name)
         if found is None:
             found = ""
-            for directory, present in self._places:
+            for directory, present in self._places.items():
                 if name in present:
                     found = self._link_target(directory, name) if present[name] else directory
                     if found:
@@ -187,7 +246,7 @@ class Units:
             self._ids[name] = found
         return found
 
-    def _release(self) -> int:
+    def release(self) -> int:
         """The release of systemd that is installed, 0 where it does not show."""
         for directory in ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"):
             for name in self._root.files(directory, ".so"):
@@ -198,33 +257,49 @@ class Units:
 
     def _is_link(self, path: str) -> bool:
         directory, _, name = path.rpartition("/")
-        return any(directory == place and present.get(name) for place, present in self._places)
+        return self._places[directory][name]
+
+    def _has_one_name(self, name: str, path: str) -> bool:
+        """Whether a unit is what nearly every unit is: a file of its own name that no link says."""
+        return (
+            "@" not in name
+            and path.endswith(f"/{name}")
+            and name not in self._links_by_target(names.suffix(name))
+            and not self._is_link(path)
+        )
 
     def _aliases(self, real: str) -> list[str]:
         """The names of links that lead to a unit."""
-        links = self._links_by_target(names.suffix(real))
+        if real not in self._links_by_target(names.suffix(real)) and "@" not in real:
+            return []
         found: list[str] = []
-        if real not in links and "@" not in real:
-            return found
-        seen: set[str] = set()
-        targets = [real, names.template_of(real)]
-        while targets:
-            for name in links.get(targets.pop(), ()):
-                if name not in seen:
-                    seen.add(name)
-                    targets.append(name)
-                    if not self._lookup(name).startswith("/"):
-                        path = self._resolve(name)
-                        if path and self._real_name(name, path) == real:
-                            found.append(name)
+        for name in self._leading_to(real, names.template_of(real)):
+            path = self._resolve(name)
+            if path and self._real_name(name, path) == real:
+                found.append(name)
         return found
+
+    def _leading_to(self, *targets: str) -> list[str]:
+        """The names of links that say one of the targets, and of those that say one of these, and so on."""
+        links = self._links_by_target(names.suffix(targets[0]))
+        instance = names.instance_of(targets[0])
+        waiting = [*targets]
+        found: dict[str, None] = {}
+        while waiting:
+            for name in links.get(waiting.pop(), ()):
+                if name not in found:
+                    found[name] = None
+                    waiting.append(name)
+                    if instance and names.kind(name) == names.TEMPLATE:
+                        waiting.append(names.with_instance(name, instance))
+        return [name for name in found if not self._lookup(name).startswith("/")]
 
     def _links_by_target(self, suffix: str) -> dict[str, list[str]]:
         """The names of all links, by the last part of what each says; whether it means that is another question."""
         known = self._links.get(suffix)
         if known is None:
             known = self._links[suffix] = {}
-            for directory, present in self._places:
+            for directory, present in self._places.items():
                 for name, is_link in present.items():
                     if is_link and name.endswith(suffix):
                         target = (self._root.link(f"{directory}/{name}") or "").rpartition("/")[2]
@@ -254,6 +329,11 @@ class Units:
         real = target[target.rindex("/") + 1 :]
         return real if _may_alias(entry, real) else ""
 
+    def _fragment(self, name: str) -> str:
+        """The file that defines a unit, or masks it; "" where there is none."""
+        path = self._resolve(name)
+        return self._resolve(names.template_of(name)) if not path and "@" in name else path
+
     def _resolve(self, name: str) -> str:
         """The fragment path behind any chain of aliases, "" where it breaks off."""
         found = self._lookup(name)
@@ -270,15 +350,13 @@ class Units:
     def _real_name(self, name: str, path: str) -> str:
         """The unit's main name: its fragment's, with the instance put in."""
         real = path[path.rindex("/") + 1 :]
-        if names.kind(real) == names.TEMPLATE and names.kind(name) == names.INSTANCE:
+        if "@" in real and names.kind(real) == names.TEMPLATE and names.kind(name) == names.INSTANCE:
             return names.with_instance(real, names.instance_of(name))
         return real
 
     def _all_names(self, name: str, path: str) -> list[str]:
         """The real name, then in byte order every alias (find_fragment's set, of which systemd keeps no order)."""
         real = self._real_name(name, path)
-        if name == real and "@" not in name and name not in self._links_by_target(names.suffix(name)):
-            return [name]  # no link says it, and its fragment has no other name
         fragment = path[path.rindex("/") + 1 :]
         found = {name}
         instance = names.instance_of(name)
@@ -296,49 +374,63 @@ class Units:
 
     def _find_dropins(self, unit: Unit, unit_names: list[str]) -> list[str]:
         """The drop-ins of all names, by basename: the first directory wins, then byte order."""
+        owners = (*unit_names, names.suffix(unit.name))
+        found = [(owner, directory) for owner in owners for directory in self._directories(owner)]
         chosen: dict[str, str] = {}
         by_name: dict[str, str] = {}
-        for owner in (*unit_names, names.suffix(unit_names[0])):
-            candidates = [name + ".d" for name in (names.dropin_names(owner) if "." in owner else (owner,))]
-            for directory in self._directories(candidates):
-                try:
-                    entries = self._listed.get(directory)
-                    if entries is None:
-                        entries = self._listed[directory] = self._root.files(directory, ".conf")
-                except (OSError, Unreadable) as error:
-                    if unit.unreadable is None:
-                        unit.unreadable = (directory, 0, str(error))
-                    continue
-                if entries and owner != unit.name and names.kind(owner) == names.INSTANCE and unit.path[-9:-8] == "@":
-                    # 247 does not take them where the instance has no file of its own, later releases do.
-                    unit.unreadable = (directory, 0, f"whether it counts for {unit.name} depends on the release")
-                for entry in entries:
-                    if entry not in chosen:
-                        chosen[entry] = f"{directory}/{entry}"
-                        by_name[entry] = owner
-                    elif "." in owner and by_name[entry] != owner and unit.unreadable is None:
-                        # Two of the unit's names bring one file name: systemd's choice depends on a hash.
-                        reason = f"also in {directory}: which of the two applies is not defined, rename one"
-                        unit.unreadable = (chosen[entry], 0, reason)
-        return [chosen[entry] for entry in sorted(chosen, key=byte_order)]
+        for owner, directory in found:
+            try:
+                entries = self._conf_files(directory, owner == unit.name)
+            except (OSError, Unreadable) as error:
+                if unit.unreadable is None:
+                    unit.unreadable = (directory, 0, str(error))
+                continue
+            if entries and owner != unit.name and names.kind(owner) == names.INSTANCE and unit.path[-9:-8] == "@":
+                # 247 does not take them where the instance has no file of its own, later releases do.
+                unit.unreadable = (directory, 0, f"whether it counts for {unit.name} depends on the release")
+            for entry in entries:
+                if entry not in chosen:
+                    chosen[entry] = f"{directory}/{entry}"
+                    by_name[entry] = owner
+                elif "." in owner and by_name[entry] != owner and unit.unreadable is None:
+                    # Two of the unit's names bring one file name: systemd's choice depends on a hash.
+                    reason = f"also in {directory}: which of the two applies is not defined, rename one"
+                    unit.unreadable = (chosen[entry], 0, reason)
+        order = sorted(chosen, key=byte_order) if len(found) > 1 else chosen
+        return [chosen[entry] for entry in order]
 
-    def _directories(self, candidates: list[str]) -> list[str]:
-        """The directories of these names, in the order of the search path, then of the names."""
-        return [f"{directory}/{name}" for directory, present in self._places for name in candidates if name in present]
+    def _directories(self, owner: str) -> list[str]:
+        """The directories of drop-ins for a name or a type, in the order of the search path, then of the names."""
+        owners = names.dropin_names(owner) if "." in owner else (owner,)
+        extended = [name + ".d" for name in owners if name in self._extended]
+        if not extended:
+            return extended
+        places = self._places.items()
+        return [f"{directory}/{name}" for directory, present in places for name in extended if name in present]
+
+    def _conf_files(self, directory: str, only_once: bool) -> list[str]:
+        """The names of the drop-ins in a directory, in byte order. only_once: whether nobody will ask again."""
+        entries = self._listed.get(directory)
+        if entries is None:
+            entries = self._root.files(directory, ".conf")
+            if not only_once:
+                self._listed[directory] = entries
+        return entries
 
     def _apply(self, unit: Unit, path: str, fragment: bool) -> bool:
-        """Add what a file says to a unit. False where there is no such file: a link to nothing."""
+        """Add what a file says to a unit. False where that is nothing: a link to nothing, a fragment that masks."""
         parsed = self._parsed.get(path)
         if parsed is None:
             try:
                 text = self._root.read(path)
             except (OSError, Unreadable) as error:
                 unit.unreadable = (path, 0, str(error))
-                return True
-            if text is None:
+                return not fragment or not self._root.is_null(path)
+            if text is None or (fragment and not text):
                 return False
             parsed = syntax.parse(text, self._wanted)
-            if not fragment:
+            if not fragment and unit.name not in path:
+                # Of a directory that other units have as well.
                 self._parsed[path] = parsed
         own = "Socket" if unit.name.endswith(".socket") else "Service"
         for section in parsed.sections:
@@ -355,7 +447,9 @@ class Units:
                     continue
                 if reason:
                     # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
-                    if fragment:
+                    if key not in _KNOWN_TO_ALL:
+                        unit.unreadable = (path, line, f"{key}= is not known to every release of systemd, and {reason}")
+                    elif fragment:
                         unit.refused = (path, line, f"{key}={value}: {reason}")
                     elif setting.commands:
                         into.setdefault(key, []).append(setting)
@@ -373,6 +467,7 @@ class Units:
 
 IGNORED = "ignored"
 _WITH_SYNTAX = frozenset((*EXEC_SETTINGS, "WorkingDirectory"))
+_KNOWN_TO_ALL = _WITH_SYNTAX - {"ExecReloadPost"}
 
 
 def _take(key: str, setting: Setting) -> str:
@@ -396,8 +491,9 @@ def _search_path(environment: str) -> tuple[str, ...]:
     """$SYSTEMD_UNIT_PATH, to which the usual path is appended where it ends in a colon (systemd.unit(5))."""
     if not environment:
         return SEARCH_PATH
-    given = tuple(part.rstrip("/") for part in environment.split(":") if part.startswith("/"))
-    return given + SEARCH_PATH if environment.endswith(":") else given
+    # PID 1's working directory is "/".
+    given = [_normal(f"/{part}") for part in environment.split(":") if part]
+    return tuple(dict.fromkeys((*given, *(SEARCH_PATH if environment.endswith(":") else ()))))
 
 
 def _may_alias(name: str, target: str) -> bool:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from random import Random
 
-EXEC_KEYS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost")
+EXEC_KEYS = (
+    "ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost",
+    "ExecReloadPost",
+)  # fmt: skip
 
 # What stands in front of a program; "|" is one since 258 and refused before.
 _MARKS = ("-", "@", ":", "+", "!", "!!")
@@ -22,6 +25,7 @@ _BAD_PROGRAMS = (
     "bin/echo", "./echo", ".", "..", "/", "/bin/", '""', "''", "%", "/opt/%", "/opt/%Q", "/opt/a\\tb", '"/opt', "$FOO",
     "\\", "/opt/\\q", "/opt/\\x2", "-", "no such", "|/bin/echo", "/bin/echo|", "\\;", ";", "%p", "~/x", "/opt/a\u0085b",
     "/opt/../bin/echo", "/opt/..", "/opt/\\'x", "/opt/a\\\\b", "/opt/\\x22", "*/bin/echo", "#/bin/echo",
+    "-?/bin/echo", "@^/bin/echo", "~bin/echo", "=echo",
 )  # fmt: skip
 
 # Without "%J", which kills the PID 1 of 252 where a prefix ends in a dash.
@@ -46,11 +50,17 @@ _HARMLESS = (
     "WorkingDirectory=", "WorkingDirectory=/", "WorkingDirectory=/opt/a b", "WorkingDirectory=/opt/%n",
     "WorkingDirectory=/opt/a$b%%", "WorkingDirectory=/opt//a b/./", "WorkingDirectory=-tmp",
     "StandardOutput=null", "KillMode=process", "Restart=no", "RemainAfterExit=yes", "PrivateTmp=no", "User=root",
+    "ExecSearchPath=/opt/kubens:/usr/bin", "ExecSearchPath=/opt", "ExecSearchPath=",
+    "ExecSearchPath=/opt//x/.:/bin/:/a b",
     "User=", "ProtectSystem=off", "execstart=/x", "ExecStart", "Exec Start=/x", "=x", "ExecStartEx=/x",
 )  # fmt: skip
 _FATAL = (
     'WorkingDirectory="/tmp"', "WorkingDirectory=tmp", "WorkingDirectory=/tmp/../opt", "User=a b",
     "ExecStop=/opt/%p/%i",
+)  # fmt: skip
+_SEARCH_PATHS = (
+    "ExecSearchPath=/a:opt:/bin", "ExecSearchPath=::/usr/bin", "ExecSearchPath=/opt/%n", "ExecSearchPath=/a/../bin",
+    'ExecSearchPath="/usr/bin"', "ExecSearchPath=/usr/bin:%Q:/bin", "ExecSearchPath=/usr/\\x62in", "ExecSearchPath=/%%",
 )  # fmt: skip
 _STRAY_BYTES = (b"\xff", b"\xc3", b"\0", b"\x1b", b"\xed\xa0\x80", b"\\", b"\xef\xbb\xbf", b"\x0b", b"\x0c")
 _STRAY = ("stray", "[Unit]", "[Install]", "[X-Mine]", "[Service]", "Wants=nothing.service", "\u20ac", "=")
@@ -94,7 +104,7 @@ def _settings(random: Random, count: int, wild: bool) -> list[str]:
         elif what < 0.9 or not wild:
             lines.append(random.choice(_HARMLESS))
         else:
-            lines.append(random.choice(random.choice((_STRAY, _FATAL, _BROKEN))))
+            lines.append(random.choice(random.choice((_STRAY, _FATAL, _BROKEN, _SEARCH_PATHS))))
     return lines
 
 
