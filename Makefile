@@ -66,6 +66,10 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	for page in $(notdir $(wildcard $(PAGES))); do \
 		install -D -m 644 build/man/$$page $(SHARE)/man/man$${page##*.}/$$page; \
 	done
+	install -d $(SHARE)/doc/kubens
+	for page in README.md $(wildcard docs/*.md); do \
+		[ ! -e $$page ] || install -m 644 $$page $(SHARE)/doc/kubens/; \
+	done
 	test -e $(SERVICES_CONF) || sh conf/services.sh "$(WRAP_SERVICES)" "$(ENV_SERVICES)" \
 		<conf/services.conf >$(SERVICES_CONF)
 	sed -e 's|^lib=.*|lib=$(LIBRARY)|' -e 's|^start=.*|start=$(LIBRARY)/start|' -e 's|^python=.*|python=$(PYTHON)|' generator/kubens-generator \
@@ -82,7 +86,7 @@ uninstall: ## remove what `install` put there, except for the configuration
 	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -f $(DESTDIR)$(UNITS)/netns_name@.service $(DESTDIR)$(UNITS)/netns_outside-*@.service \
 		$(addprefix $(DESTDIR)$(UNITS)/netns-,$(addsuffix @.service,$(patsubst conf/netns/%.sh,%,$(wildcard conf/netns/*.sh))))
-	rm -rf $(DESTDIR)$(LIBRARY)
+	rm -rf $(DESTDIR)$(LIBRARY) $(SHARE)/doc/kubens
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
 
@@ -125,9 +129,11 @@ bench: setup bench-node ## measure what the generator costs and what a namespace
 bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
 	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
 
-docs: setup ## make the picture in README.md anew, from a real run
+docs: setup ## make the pictures in README.md anew, from real runs
 	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new
 	mv docs/demo.svg.new docs/demo.svg
+	.venv/bin/python demo/status.py | .venv/bin/python demo/picture.py >docs/status.svg.new
+	mv docs/status.svg.new docs/status.svg
 
 # A tree is named by its release; the machine's own OS is the fourth.
 check-releases: releases check ## run all tests on every release, and thousands of random units
