@@ -17,7 +17,7 @@ _kubensctl() {
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            status | check | plan | explain | wrap | env | release)
+            status | check | plan | compile | explain | wrap | env | release)
                 verb=${COMP_WORDS[i]}
                 break
                 ;;
@@ -28,6 +28,10 @@ _kubensctl() {
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             return
             ;;
+        --format)
+            mapfile -t COMPREPLY < <(compgen -W 'units ignition butane machineconfig cloud-init' -- "$word")
+            return
+            ;;
         --namespace)
             mapfile -t COMPREPLY < <(compgen -W "$(_kubensctl_namespaces)" -- "$word")
             return
@@ -36,7 +40,7 @@ _kubensctl() {
     case $verb in
         '')
             options='--version'
-            words='status check plan explain wrap env release'
+            words='status check plan compile explain wrap env release'
             ;;
         status)
             options='--json'
@@ -48,6 +52,9 @@ _kubensctl() {
             ;;
         plan)
             options='--root --diff --output'
+            ;;
+        compile)
+            options='--root --format --output --role'
             ;;
         explain)
             options='--root'

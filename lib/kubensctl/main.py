@@ -7,12 +7,12 @@ import signal
 import sys
 
 import kubens
-from kubensctl import check, edit, explain, plan, status, terminal
+from kubensctl import check, compile, edit, explain, plan, status, terminal
 from kubensctl.failure import Failure
 from kubensctl.verbs import Parser, Verbs
 
 # In the order of --help. A module that has verbs declares them in `declare(verbs)`.
-MODULES = (status, check, plan, explain, edit)
+MODULES = (status, check, plan, explain, edit, compile)
 
 DESCRIPTION = "See, check and change which services run in the shared namespaces of kubens."
 
@@ -38,6 +38,9 @@ What would that do?
 
 Back to how it was:
   kubensctl release --now containerd kubelet
+
+For machines that cannot run the generator:
+  kubensctl compile --root tree --format ignition
 
 Options of a verb: kubensctl VERB --help. All of it: man kubensctl."""
 
