@@ -20,6 +20,8 @@ PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 TREES = build/trees
 COUNT = 100000
 SEED =
+# How many tests `check` runs at a time.
+JOBS = 2
 # Options for pytest, as in `make check ARGS='-k nsenter -x'`.
 ARGS =
 
@@ -27,10 +29,15 @@ RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
 PACKAGES = fish gcc git groff iproute2 libc6-dev libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
-	shellcheck strace systemd-container util-linux zsh
+	shellcheck strace systemd-container util-linux wireguard-go wireguard-tools zsh
+# A node with a container runtime, for `check-node` to boot: never on this computer itself.
+NODES = build/nodes
+NODE_RELEASES = bookworm trixie sid
+NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptables,logrotate,podman,python3-pystemd
+COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-releases corpus check-faults fuzz lint bench docs releases
+.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench docs releases
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +51,8 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
 	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY) generator/start.py $(DESTDIR)$(LIBRARY)/start.pyc
+	install -m 755 libexec/kubens-netns $(DESTDIR)$(LIBRARY)/
+	install -D -m 644 -t $(DESTDIR)$(LIBRARY)/netns conf/netns/*
 	$(PYTHON) -I generator/templates.py $(DESTDIR)$(LIBRARY) $(DESTDIR)$(UNITS)
 	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
 	sed -e '1s|.*|#!$(PYTHON) -I|' -e 's|^LIBRARY = .*|LIBRARY = "$(LIBRARY)"|' bin/kubensctl \
@@ -86,14 +95,21 @@ packages:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-check: setup ## run all tests
-	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+check: setup ## run all tests, JOBS at a time
+	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
 man: .venv/ready $(PAGES) ## make the manual pages, for install to find
 
 build/man/%: man/%.rst
 	@mkdir -p $(@D)
 	.venv/bin/python -m docutils --writer=manpage --strict $< $@
+
+check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with a real container runtime, on each of NODE_RELEASES
+	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node $(ARGS)
+
+.venv/node: tests/node/requirements.txt .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
@@ -106,8 +122,7 @@ docs: setup ## make the picture in README.md anew, from a real run
 	mv docs/demo.svg.new docs/demo.svg
 
 # A tree is named by its release; the machine's own OS is the fourth.
-check-releases: setup releases ## run all tests on every release, and thousands of random units
-	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest $(ARGS)
+check-releases: releases check ## run all tests on every release, and thousands of random units
 	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done
@@ -126,9 +141,17 @@ lint: setup ## run the linters alone
 
 releases: $(RELEASES:%=$(TREES)/%) ## make trees of Debian 11, 13 and sid in TREES for the tests to boot as well
 
-$(TREES)/%:
+# Of Debian's release that the target is named by; the parameter is a comma and more packages.
+define debootstrap
 	command -v debootstrap || apt-get install --yes --no-install-recommends debootstrap
-	mkdir -p $(TREES)
+	mkdir -p $(@D)
 	rm -rf $@.part
-	debootstrap --variant=minbase --include=$(TREE_PACKAGES) $* $@.part $(MIRROR)
+	debootstrap --variant=minbase --include=$(TREE_PACKAGES)$(1) $* $@.part $(MIRROR)
 	mv $@.part $@
+endef
+
+$(TREES)/%:
+	$(call debootstrap)
+
+$(NODES)/%:
+	$(call debootstrap,$(COMMA)$(NODE_PACKAGES))

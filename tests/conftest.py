@@ -80,6 +80,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("lower", ["/", *map(str, trees)], ids=["host", *(path.name for path in trees)])
 
 
+# A real container runtime takes trees that `make check-node` alone makes; it says where they are.
+collect_ignore = [] if "KUBENS_NODES" in os.environ else ["node"]
+
+
 def _forbid_skips(report: pytest.TestReport | pytest.CollectReport) -> None:
     if CI and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"

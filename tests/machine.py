@@ -153,7 +153,7 @@ class Machine:
         self._leader = 0
         # Linux 6.18 numbers namespaces in batches per processor, and binds no mount namespace whose number is
         # below that of the caller's own. On one processor the numbers rise.
-        self._processor = random.choice(sorted(os.sched_getaffinity(0)))
+        self._processor = _processor()
         self._console = tempfile.TemporaryFile("a+b")  # noqa: SIM115, lives as long as the machine
         self.name = f"kubens-test-{uuid.uuid4().hex[:12]}"
         self._group = f"{_own_control_group()}/{self.name}"
@@ -514,6 +514,13 @@ def machine(
             made.write(path, content)
         made.boot(*arguments)
         yield made
+
+
+def _processor() -> int:
+    """One for each of the processes that pytest-xdist runs tests in, so that two machines do not share one."""
+    processors = sorted(os.sched_getaffinity(0))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1, ...
+    return processors[int(worker[2:]) % len(processors)] if worker else random.choice(processors)
 
 
 def _own_control_group() -> str:

@@ -12,7 +12,7 @@ import pytest
 from differential import records
 from differential.shrink import minimum
 from differential.trial import Trial
-from differential.worlds import World, sane_world, world
+from differential.worlds import SEARCH_PATH, World, sane_world, world, world_with_search_path
 from kubens import names
 from machine import Machine
 
@@ -29,6 +29,17 @@ def test_units_are_read_and_wrapped_as_systemd_has_them(machine: Callable[..., M
         wrapped += len(result.wrapped)
         assert not result.mismatches, f"{seed=} " + trial.shrunk(world(seed), result.mismatches[0])
     assert wrapped > 60
+
+
+def test_units_of_another_search_path(machine: Callable[..., Machine], lower: str) -> None:
+    """$SYSTEMD_UNIT_PATH of PID 1, which its generators inherit."""
+    node = machine(lower, arguments=[f"--setenv=SYSTEMD_UNIT_PATH={SEARCH_PATH}"])
+    node.boot()
+    trial = Trial(node, SEARCH_PATH)
+    tree = world_with_search_path("1")
+    result = trial.run(tree)
+    assert not result.mismatches, trial.shrunk(tree, result.mismatches[0])
+    assert len(result.wrapped) > 30
 
 
 def test_wrapped_units_run_with_the_same(machine: Callable[..., Machine], lower: str) -> None:

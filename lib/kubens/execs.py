@@ -15,7 +15,10 @@ def commands(unit: Unit, key: str) -> list[Command]:
     """The effective commands of one setting, in order."""
     found: list[Command] = []
     for setting in unit.service.get(key, ()):
-        found = found + setting.commands if setting.value else []
+        if setting.value:
+            found += setting.commands
+        else:
+            found = []
     return found
 
 

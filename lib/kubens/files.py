@@ -18,7 +18,11 @@ _LINKS_MAX = 40  # as the kernel's (path_resolution(7))
 
 _FORMAT, _REGULAR, _DIRECTORY, _LINK, _CHARACTER = 0o170000, 0o100000, 0o040000, 0o120000, 0o020000
 _NOT_THERE, _NO_DEVICE, _NOT_A_DIRECTORY, _LOOP = 2, 6, 20, 40  # ENOENT, ENXIO (a socket), ENOTDIR, ELOOP
+_AGAIN, _IS_A_DIRECTORY = 11, 21  # EAGAIN (a fifo that somebody writes to), EISDIR
 _MISSING = (_NOT_THERE, _NOT_A_DIRECTORY)
+# Nearly every unit and configuration file is shorter.
+_SHORT = 4096
+_READ = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
 
 
 class Unreadable(Exception):
@@ -41,7 +45,7 @@ class Root:
         Raises Unreadable: no permission, not a regular file, larger than size_max, circular links, I/O errors.
         """
         try:
-            descriptor = self._open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)
+            descriptor = self._open(path, _READ) if self.path else posix.open(path, _READ)
         except OSError as error:
             if error.errno in _MISSING:
                 return None
@@ -70,7 +74,7 @@ class Root:
         try:
             if not self.path:
                 return reader(path)
-            descriptor = self._open(path, posix.O_RDONLY | posix.O_DIRECTORY)
+            descriptor = self._open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
         except OSError as error:
             if error.errno in _MISSING:
                 return None
@@ -161,9 +165,6 @@ class Root:
         return found
 
     def _open(self, path: str, flags: int) -> int:
-        flags |= posix.O_CLOEXEC
-        if not self.path:
-            return posix.open(path, flags)
         try:
             return posix.open(self._parent_resolved(path), flags | posix.O_NOFOLLOW)
         except OSError as error:
@@ -181,25 +182,34 @@ def _entries(directory: Any) -> dict[str, bool]:
 
 
 def _read_all(descriptor: int, size_max: int) -> str:
+    try:
+        data = posix.read(descriptor, _SHORT)
+    except OSError as error:
+        if error.errno not in (_AGAIN, _IS_A_DIRECTORY):
+            raise
+        data = b""
+    if not 0 < len(data) < _SHORT:
+        # Nothing, or not all: only now does it matter what it is. To ask of each file would cost more than to read it.
+        data += _read_rest(descriptor, size_max, len(data))
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _read_rest(descriptor: int, size_max: int, done: int) -> bytes:
     found = posix.fstat(descriptor)
     form = found.st_mode & _FORMAT
     if form == _CHARACTER and found.st_rdev == 0x103:  # null(4), device 1:3: a mask
-        return ""
+        return b""
     if form != _REGULAR:
         raise Unreadable("is a directory" if form == _DIRECTORY else "not a regular file")
-    if found.st_size > size_max:
-        raise Unreadable(f"larger than {size_max // 1024} KiB")
-    # /proc says 0 for the size of everything; one byte more than a file had finds out whether it grew.
-    data = posix.read(descriptor, (found.st_size or 65535) + 1)
-    if len(data) > found.st_size:
-        chunks = [data]
-        total = len(data)
-        while data and total <= size_max:
-            data = posix.read(descriptor, 65536)
-            chunks.append(data)
-            total += len(data)
-        data = b"".join(chunks)
-    return data.decode("utf-8", "surrogateescape")
+    chunks: list[bytes] = []
+    # The size is no promise, and /proc says 0 for that of everything.
+    while max(done, found.st_size) <= size_max:
+        data = posix.read(descriptor, 65536)
+        if not data:
+            return b"".join(chunks)
+        chunks.append(data)
+        done += len(data)
+    raise Unreadable(f"larger than {size_max // 1024} KiB")
 
 
 def byte_order(name: str) -> bytes:

@@ -30,7 +30,7 @@ KEYS = (
     frozenset(config.EXEC_SETTINGS)
     | sandbox.KEYS
     | {"Type", "WorkingDirectory", "SyslogIdentifier", "ExecSearchPath", "RemainAfterExit", "SuccessAction", "Before"}
-    | {"JoinsNamespaceOf"}
+    | {"JoinsNamespaceOf", "Service"}
 )
 
 
@@ -128,13 +128,15 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
             inventory.foreign[name] = source
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
-        inventory.instances[name] = units.instances_of(template)
+        inventory.instances[name] = units.instances_of(name)
         for instance in inventory.instances[name]:
             _load(inventory, units, root, instance)
 
 
 def _foreign_source(root: Root, name: str) -> str:
     """The file that another generator will make this unit from, "" where none is known."""
+    if names.suffix(name) != "service":
+        return ""
     stem = name[: -len(".service")]
     for path in (
         f"/etc/init.d/{stem}",
@@ -173,9 +175,10 @@ def _find_early(inventory: Inventory, units: Units) -> None:
     """Find the units that are ordered before what NAME.service waits for."""
     members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
     for target in sorted(EARLY):
-        # A target comes after whatever it wants (systemd.target(5), "Default Dependencies").
+        # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are
+        # relieved of those.
         if target.endswith(".target"):
-            for name in units.wanted_by(target, set(members)):
+            for name in units.wanted_by(target, {name for name in members if not name.endswith(".socket")}):
                 inventory.early.setdefault(name, (None, target))
     for name, unit in members.items():
         if name not in inventory.early:
@@ -206,4 +209,8 @@ def _before(unit: Unit) -> list[tuple[str, Setting]]:
     found: list[tuple[str, Setting]] = []
     for setting in unit.unit.get("Before", ()):
         found = found + [(name, setting) for name in setting.value.split()] if setting.value else []
+    if unit.name.endswith(".socket"):
+        # Comes before what it starts; systemd.socket(5).
+        started = Setting(unit.last("Service") or unit.name[: -len("socket")] + "service", unit.path, 0)
+        found.append((started.value, started))
     return found

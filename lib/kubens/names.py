@@ -66,25 +66,27 @@ def dropin_names(name: str) -> list[str]:
     foo-bar@x.service → itself, foo-bar@.service, foo-.service, foo-@x.service, foo-@.service: the order in which
     src/shared/dropin.c (unit_file_find_dirs) visits them, duplicates left in as it leaves them.
     """
-    if "-" not in name and "@" not in name:
-        return [name]  # as below, sooner
-    if kind(name) == TEMPLATE:
+    if "@" in name and kind(name) == TEMPLATE:
         return [found for found in _dropin_names(with_instance(name, "x")) if not instance_of(found)]
     return _dropin_names(name)
 
 
 def _dropin_names(name: str) -> list[str]:
     found = [name]
+    end = name.rindex(".")
+    suffix = name[end:]
+    at = name.find("@")
+    if at < 0:
+        # A name that ends in a dash stands for itself already: look further left.
+        while (dash := name.rfind("-", 0, end - 1)) > 0:
+            end = dash + 1
+            found.append(name[:end] + suffix)
+        return found
     instance = instance_of(name)
     if instance:
         found += _dropin_names(template_of(name))
-    dot = name.rindex(".")
-    at = name.find("@")
-    prefix = name[: at if at >= 0 else dot]
-    # A name that ends in a dash stands for itself already: chop that dash, once, and look further left.
-    stem = prefix[:-1] if prefix.endswith("-") else prefix
-    dash = stem.rfind("-")
+    dash = name.rfind("-", 0, at - 1)
     if dash > 0:
         # By the template, on the way, with no instance at all: foo-.service.
-        found += _dropin_names(stem[: dash + 1] + ("@" + instance if instance else "") + name[dot:])
+        found += _dropin_names(name[: dash + 1] + ("@" + instance if instance else "") + suffix)
     return found

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 # Sockets and daemons by which a name would be resolved with the host's network, whatever resolv.conf says.
 _HOST_RESOLVERS = ("/run/nscd", "/run/systemd/resolve")
+# Sockets come before sockets.target, and that before all that network namespaces wait for: not so those that join. The
+# rest of their default dependencies, systemd.socket(5).
+_LATE_SOCKET = [
+    ("DefaultDependencies", "no"),
+    ("Requires", "sysinit.target"),
+    ("After", "sysinit.target"),
+    ("Conflicts", "shutdown.target"),
+    ("Before", "shutdown.target"),
+]
 
 
 def add(
@@ -244,7 +253,7 @@ class _Builder:
     def _dropin(self, namespace: NetworkNamespace, member: Member, unit: Unit) -> str:
         settings = [("NetworkNamespacePath", namespace.path)]
         if names.suffix(unit.name) == "socket":
-            sections = (("Unit", self._bond(namespace)), ("Socket", settings))
+            sections = (("Unit", [*_LATE_SOCKET, *self._bond(namespace)]), ("Socket", settings))
             return render.text(f"{member.file}:{member.line}", sections)
         if self._mount_namespace(unit) is not None:
             # From 257 on it would get a mount namespace of its own otherwise.
@@ -268,7 +277,8 @@ class _Builder:
         )
         settings = render.blocked(reason, self._inventory.tools)
         if names.suffix(member.unit) == "socket":
-            sections = (("Unit", self._bond(namespace)), ("Socket", [pair for pair in settings if "Pre" in pair[0]]))
+            unit = [*_LATE_SOCKET, *self._bond(namespace)]
+            sections = (("Unit", unit), ("Socket", [pair for pair in settings if "Pre" in pair[0]]))
         else:
             sections = (("Unit", self._bond(namespace)), ("Service", settings))
         return render.text(f"{member.file}:{member.line}", sections)

@@ -43,8 +43,7 @@ def _name() -> str:
     """Makes the namespace and removes it. A mount namespace of its own would hide what it makes."""
     directory = f"{LIVE}/.netns"
     unit = [
-        ("Description", "Network namespace %i"),
-        ("Documentation", DOCUMENTATION),
+        *_unit("Network namespace %i"),
         # Outer functions work on devices of the host; at shutdown, there still is a network.
         ("After", "network.target"),
         ("StopWhenUnneeded", "yes"),
@@ -73,10 +72,18 @@ _ONESHOT = [
 ]
 
 
+def _unit(description: str) -> list[tuple[str, str]]:
+    return [
+        ("Description", description),
+        ("Documentation", DOCUMENTATION),
+        # Those who join may restart often, and must not use up its starts.
+        ("StartLimitIntervalSec", "0"),
+    ]
+
+
 def _outside(kind: str) -> render.Sections:
     unit = [
-        ("Description", f"Network namespace %i: {kind}, outside"),
-        ("Documentation", DOCUMENTATION),
+        *_unit(f"Network namespace %i: {kind}, outside"),
         ("Requires", "netns_name@%i.service"),
         ("After", "netns_name@%i.service"),
         # A restart of what people restart runs these functions again, too.
@@ -94,8 +101,7 @@ def _outside(kind: str) -> render.Sections:
 
 def _inside(kind: str) -> render.Sections:
     unit = [
-        ("Description", f"Network namespace %i: {kind}"),
-        ("Documentation", DOCUMENTATION),
+        *_unit(f"Network namespace %i: {kind}"),
         ("Requires", f"netns_outside-{kind}@%i.service"),
         ("After", f"netns_outside-{kind}@%i.service"),
     ]

@@ -195,14 +195,11 @@ class _Builder:
             finding = absent(member, inventory, "not wrapped")
             self.findings.append(finding)
             return finding.severity != ERROR
-        if unit is not None and unit.name in self._tried:
-            other = self._tried[unit.name]
-            if names.kind(other) != names.TEMPLATE:
-                reason = f"is the same as {other}, which is listed already: remove one"
-                self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
-            return True
+        if unit is not None and unit.name in self._tried and names.kind(self._tried[unit.name]) != names.TEMPLATE:
+            reason = f"is the same as {self._tried[unit.name]}, which is listed already: remove one"
+            self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
         # An instance with files of its own does not follow its template. Its drop-in hides the template's, by the name.
-        units = [one for one in (unit, *instances) if one is not None]
+        units = [one for one in (unit, *instances) if one is not None and one.name not in self._tried]
         name = wrap.dropin_name(units)
         added = True
         for one in units:

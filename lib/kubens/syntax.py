@@ -59,10 +59,10 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
             parsed.broken = (number, reason)
             return parsed
         if line[0] == "[":
-            if line == "[]" or (line[-1] == "]" and "\\" in line):
-                parsed.untold = (number, f"whether {line[:80]} is a section depends on the release")
+            if line == "[]" or (line[-1] == "]" and not UNSAFE.isdisjoint(line[1:-1])):
+                parsed.untold = (number, f"whether {line[:80]!r} is a section depends on the release")
                 return parsed
-            if line[-1] != "]" or not UNSAFE.isdisjoint(line[1:-1]):
+            if line[-1] != "]":
                 parsed.broken = (number, f"invalid section header {line[:80]!r}")
                 return parsed
             section = Section(line[1:-1], number)

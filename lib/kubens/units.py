@@ -12,6 +12,8 @@ from kubens.files import Unreadable, byte_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kubens.command import Command
     from kubens.files import Root
 
@@ -39,14 +41,15 @@ class Setting:
         self.value = value
         self.file = file
         self.line = line
-        self.commands: list[Command] = []
+        self.commands: Sequence[Command] = ()
 
 
 class Unit:
     """A unit as systemd would load it.
 
     name: its real name, under which drop-ins of ours are filed. path: its fragment. dropins: the files applied after
-    it, in order. service, unit: assignments of [Service] and [Unit] by key, in the order applied.
+    it, in order. service, unit: assignments of [Service], of a socket [Socket], and of [Unit] by key, in the order
+    applied.
     refused: (file, line, reason) where systemd itself would not load it. unreadable: (file, line, reason) where it
     might, and we cannot tell what.
     """
@@ -77,6 +80,10 @@ class Units:
         self._root = root
         self._wanted = wanted
         self._path = _search_path(search_path)
+        odd = [part for part in search_path.split(":") if part and _normal(f"/{part}") != f"/{part.strip('/')}"]
+        if odd:
+            # Up to 249 a link into such a directory is none into the search path.
+            self.unreadable = ("$SYSTEMD_UNIT_PATH", f"{odd[0]} has empty parts or dots: write the directory itself")
         self._inside = tuple(directory + "/" for directory in self._path)
         # (directory, what is in it by name: whether it is a link), in the order of the search path
         self._places: list[tuple[str, dict[str, bool]]] = []
@@ -92,12 +99,8 @@ class Units:
 
     def find(self, name: str) -> str:
         """The fragment of a unit, "" where there is none, "masked" for a mask."""
-        path = self._resolve(name)
-        if not path and names.kind(name) == names.INSTANCE:
-            path = self._resolve(names.template_of(name))
-        if path and self._root.is_null(path):
-            return "masked"
-        return path
+        path = self._fragment(name)
+        return "masked" if path and self._root.is_null(path) else path
 
     def load(self, name: str) -> Unit | None:
         """The unit of that name or alias; None where there is none, or a mask."""
@@ -106,38 +109,85 @@ class Units:
         return self._loaded[name]
 
     def _load(self, name: str) -> Unit | None:
-        path = self.find(name)
-        if path in ("", "masked"):
+        path = self._fragment(name)
+        if not path:
             return None
         unit = Unit(self._real_name(name, path), path)
         if not self._apply(unit, path, fragment=True):
             return None
-        if unit.unreadable is None and self._is_link(path):
-            file, target = path[path.rindex("/") + 1 :], self._root.link(path) or ""
-            if target.rpartition("/")[2] != file and 0 < self._release() < 250:
-                reason = (
-                    f"systemd {self._release()} takes the link to {target} for an alias: link it under its own name"
-                )
-                unit.unreadable = (path, 0, reason)
+        if unit.unreadable is None:
+            reason = self._ambiguity(unit.name, path)
+            unit.unreadable = (path, 0, reason) if reason else None
         found = self._find_dropins(unit, self._all_names(name, path))
         unit.dropins = found
         for dropin in found:
             self._apply(unit, dropin, fragment=False)
+        if "ExecSearchPath" in unit.service and 0 < self._release() < 250:
+            del unit.service["ExecSearchPath"]  # no setting yet
         return unit
 
-    def instances_of(self, template: str) -> list[str]:
-        """The instances of a template that have a fragment or drop-ins of their own, in byte order."""
+    def instances_of(self, listed: str) -> list[str]:
+        """The instances of a template, or of an alias of one, that have a fragment or drop-ins of their own.
+
+        In byte order; by their real names, but where that is the name of another unit as well.
+        """
+        template = self._known_as(listed)
+        aliases = [template, *self._leading_to(template)]
+        templates = [name for name in aliases if names.kind(name) == names.TEMPLATE]
         # foo-@x.service.d/ holds drop-ins of foo-bar@x.service as well.
-        related = names.dropin_names(names.with_instance(template, "x"))
-        prefixes = tuple(name[: name.index("@") + 1] for name in related if names.kind(name) == names.INSTANCE)
-        own = template[: template.index("@") + 1]
-        found: set[str] = set()
+        related = [other for name in templates for other in names.dropin_names(names.with_instance(name, "x"))]
+        prefixes = tuple({name[: name.index("@") + 1] for name in related if names.kind(name) == names.INSTANCE})
+        own = tuple(name[: name.index("@") + 1] for name in templates)
+        targets = [
+            name for name in self._links_by_target(names.suffix(template)) if names.template_of(name) in templates
+        ]
+        instances = {names.instance_of(name) for name in (*aliases, *targets) if names.kind(name) == names.INSTANCE}
         for _, present in self._places:
             for name in present:
                 unit = name[:-2] if name.endswith(".d") else name
                 if unit.startswith(own if unit == name else prefixes) and names.kind(unit) == names.INSTANCE:
-                    found.add(names.with_instance(template, names.instance_of(unit)))
-        return sorted(found)
+                    instances.add(names.instance_of(unit))
+        found: set[str] = set()
+        for instance in instances:
+            for one in aliases:
+                name = names.with_instance(one, instance) if one in templates else one
+                # An alias's instance with a file of its own is nobody else's.
+                own_file = self.find(name).endswith(("/" + name, "masked"))
+                if names.instance_of(name) == instance and (one in (template, listed) or not own_file):
+                    found.add(self._known_as(name))
+        return sorted(found, key=byte_order)
+
+    def _known_as(self, name: str) -> str:
+        """The real name of what a name leads to; the name itself where that is another unit's, or leads nowhere."""
+        path = self.find(name)
+        if "/" not in path:
+            return name
+        real = self._real_name(name, path)
+        return real if self.find(real) == path else name
+
+    def _ambiguity(self, name: str, path: str) -> str:
+        """Why nobody can tell what systemd makes of a unit, by its real name and its fragment; "" where one can."""
+        file = path[path.rindex("/") + 1 :]
+        own = self.find(name)
+        if own != path:
+            other = "is masked" if own == "masked" else f"has a file of its own, {own}"
+            return f"would be known as {name} as well, which {other}: give both or none a file of their own"
+        instance = names.instance_of(name)
+        if instance and file == name:
+            template = names.template_of(name)
+            shared = self.find(template)
+            for alias in self._leading_to(template) if "/" in shared else ():
+                other = names.with_instance(alias, instance) if names.kind(alias) == names.TEMPLATE else alias
+                if names.instance_of(other) == instance and self.find(other) == shared:
+                    return f"{other} would be known by this name, too, but has the file {shared}: link it to {name}"
+        links = self._links_by_target(names.suffix(file))
+        target = (self._root.link(path) or "") if self._is_link(path) else ""
+        others = [alias for alias in links.get(file, ()) if alias != file and self._lookup(alias).startswith("/")]
+        # The file's name is a name of the unit there.
+        if ((target and target.rpartition("/")[2] != file) or others) and 0 < self._release() < 250:
+            linked = f"the link to {target}" if not others else f"{others[0]}, a link to another file of that name,"
+            return f"systemd {self._release()} takes {linked} for an alias: link it under its own name"
+        return ""
 
     def wanted_by(self, target: str, among: set[str]) -> set[str]:
         """Those of the units that TARGET.wants/ and TARGET.requires/ of any directory name."""
@@ -201,22 +251,29 @@ class Units:
 
     def _aliases(self, real: str) -> list[str]:
         """The names of links that lead to a unit."""
-        links = self._links_by_target(names.suffix(real))
+        if real not in self._links_by_target(names.suffix(real)) and "@" not in real:
+            return []
         found: list[str] = []
-        if real not in links and "@" not in real:
-            return found
-        seen: set[str] = set()
-        targets = [real, names.template_of(real)]
-        while targets:
-            for name in links.get(targets.pop(), ()):
-                if name not in seen:
-                    seen.add(name)
-                    targets.append(name)
-                    if not self._lookup(name).startswith("/"):
-                        path = self._resolve(name)
-                        if path and self._real_name(name, path) == real:
-                            found.append(name)
+        for name in self._leading_to(real, names.template_of(real)):
+            path = self._resolve(name)
+            if path and self._real_name(name, path) == real:
+                found.append(name)
         return found
+
+    def _leading_to(self, *targets: str) -> list[str]:
+        """The names of links that say one of the targets, and of those that say one of these, and so on."""
+        links = self._links_by_target(names.suffix(targets[0]))
+        instance = names.instance_of(targets[0])
+        waiting = [*targets]
+        found: dict[str, None] = {}
+        while waiting:
+            for name in links.get(waiting.pop(), ()):
+                if name not in found:
+                    found[name] = None
+                    waiting.append(name)
+                    if instance and names.kind(name) == names.TEMPLATE:
+                        waiting.append(names.with_instance(name, instance))
+        return [name for name in found if not self._lookup(name).startswith("/")]
 
     def _links_by_target(self, suffix: str) -> dict[str, list[str]]:
         """The names of all links, by the last part of what each says; whether it means that is another question."""
@@ -253,6 +310,11 @@ class Units:
         real = target[target.rindex("/") + 1 :]
         return real if _may_alias(entry, real) else ""
 
+    def _fragment(self, name: str) -> str:
+        """The file that defines a unit, or masks it; "" where there is none."""
+        path = self._resolve(name)
+        return self._resolve(names.template_of(name)) if not path and "@" in name else path
+
     def _resolve(self, name: str) -> str:
         """The fragment path behind any chain of aliases, "" where it breaks off."""
         found = self._lookup(name)
@@ -269,7 +331,7 @@ class Units:
     def _real_name(self, name: str, path: str) -> str:
         """The unit's main name: its fragment's, with the instance put in."""
         real = path[path.rindex("/") + 1 :]
-        if names.kind(real) == names.TEMPLATE and names.kind(name) == names.INSTANCE:
+        if "@" in real and names.kind(real) == names.TEMPLATE and names.kind(name) == names.INSTANCE:
             return names.with_instance(real, names.instance_of(name))
         return real
 
@@ -326,21 +388,23 @@ class Units:
         return [f"{directory}/{name}" for directory, present in self._places for name in candidates if name in present]
 
     def _apply(self, unit: Unit, path: str, fragment: bool) -> bool:
-        """Add what a file says to a unit. False where there is no such file: a link to nothing."""
+        """Add what a file says to a unit. False where that is nothing: a link to nothing, a fragment that masks."""
         parsed = self._parsed.get(path)
         if parsed is None:
             try:
                 text = self._root.read(path)
             except (OSError, Unreadable) as error:
                 unit.unreadable = (path, 0, str(error))
-                return True
-            if text is None:
+                return not fragment or not self._root.is_null(path)
+            if text is None or (fragment and not text):
                 return False
             parsed = syntax.parse(text, self._wanted)
-            if not fragment:
+            if not fragment and unit.name not in path:
+                # Of a directory that other units have as well.
                 self._parsed[path] = parsed
+        own = "Socket" if unit.name.endswith(".socket") else "Service"
         for section in parsed.sections:
-            if section.name == "Service":
+            if section.name == own:
                 into = unit.service
             elif section.name == "Unit":
                 into = unit.unit
@@ -394,8 +458,9 @@ def _search_path(environment: str) -> tuple[str, ...]:
     """$SYSTEMD_UNIT_PATH, to which the usual path is appended where it ends in a colon (systemd.unit(5))."""
     if not environment:
         return SEARCH_PATH
-    given = tuple(part.rstrip("/") for part in environment.split(":") if part.startswith("/"))
-    return given + SEARCH_PATH if environment.endswith(":") else given
+    # PID 1's working directory is "/".
+    given = [_normal(f"/{part}") for part in environment.split(":") if part]
+    return tuple(dict.fromkeys((*given, *(SEARCH_PATH if environment.endswith(":") else ()))))
 
 
 def _may_alias(name: str, target: str) -> bool:

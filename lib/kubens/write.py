@@ -4,10 +4,11 @@ A member without its namespace, or half of the members, would be worse than noth
 aside, the drop-ins are links that lead nowhere yet (systemd ignores such), and one rename gives all of them their
 content. Whoever is killed before leaves nothing that systemd would act on.
 
-    OUTPUT/.kubens/NAME/units/kubelet.service.d/zz-kubens.conf    the text, in the shape of the output
+    OUTPUT/.kubens/NAME/dropins/zz-kubens.conf/kubelet.service    the text of a drop-in
+    OUTPUT/.kubens/NAME/units/                                    whole units and links, in the shape of the output
     OUTPUT/.kubens/NAME/namespace.conf                            the configuration, to be kept with it
     OUTPUT/.kubens/NAME/DIGEST                                    empty, tells this from what is kept already
-    OUTPUT/kubelet.service.d/zz-kubens.conf                       → ../.kubens/NAME/units/kubelet.service.d/...
+    OUTPUT/kubelet.service.d/zz-kubens.conf                       → ../.kubens/NAME/dropins/zz-kubens.conf/kubelet...
     OUTPUT/NAME.service                                           does nothing unless something wants it
     OUTPUT/multi-user.target.wants/NAME.service                   comes last
 """
@@ -62,21 +63,26 @@ def _write_tree(tree: Tree, output: str, early: str) -> None:
     _make_directory(f"{output}/.kubens")
     _make_directory(staging)
     _make_directory(f"{staging}/units")
+    _make_directory(f"{staging}/dropins")
     _make_file(f"{staging}/namespace.conf", tree.record)
     _make_file(f"{staging}/{tree.digest}", "")
     for path, target in tree.links.items():
         _make_directory(f"{staging}/units/{path[: path.rindex('/')]}")
         _make_link(target, f"{staging}/units/{path}")
+    made = set()
     for path, text in tree.files.items():
-        directory, slash, _ = path.rpartition("/")
-        if not slash:
+        directory, _, name = path.rpartition("/")
+        if not directory:
             _make_file(f"{output}/{path}", text)
             posix.link(f"{output}/{path}", f"{staging}/units/{path}")
             continue
-        _make_directory(f"{staging}/units/{directory}")
-        _make_file(f"{staging}/units/{path}", text)
+        if name not in made:
+            made.add(name)
+            _make_directory(f"{staging}/dropins/{name}")
+        unit = directory[:-2]
+        _make_file(f"{staging}/dropins/{name}/{unit}", text)
         _make_directory(f"{output}/{directory}")
-        _make_link(f"../.kubens/{tree.name}/units/{path}", f"{output}/{path}")
+        _make_link(f"../.kubens/{tree.name}/dropins/{name}/{unit}", f"{output}/{path}")
     for name, text in tree.early.items():
         _make_file(f"{staging}/units/{name}", text)
         _make_file(f"{early or output}/{name}", text)

@@ -146,9 +146,9 @@ def _our_files(root: Root) -> set[str]:
     """The drop-ins that the last reload made, which are links (kubens.write)."""
     found = set()
     for namespace in _names(root, f"{GENERATED}/.kubens"):
-        for unit in _names(root, f"{GENERATED}/.kubens/{namespace}/units"):
-            for name in _names(root, f"{GENERATED}/.kubens/{namespace}/units/{unit}"):
-                found.add(f"{GENERATED}/{unit}/{name}")
+        for name in _names(root, f"{GENERATED}/.kubens/{namespace}/dropins"):
+            for unit in _names(root, f"{GENERATED}/.kubens/{namespace}/dropins/{name}"):
+                found.add(f"{GENERATED}/{unit}.d/{name}")
     return found
 
 

@@ -77,10 +77,13 @@ def _live_tree(root: Root) -> Tree:
     """What the last reload left of ours among the output of all generators."""
     written = [PROBLEMS, f"multi-user.target.wants/{PROBLEMS}"]
     for path in _walk(root, f"{GENERATED}/.kubens"):
-        # NAMESPACE/units/PATH
-        parts = path.split("/", 2)
-        if len(parts) == 3 and parts[1] == "units":
-            written.append(parts[2])
+        # NAMESPACE/units/PATH or NAMESPACE/dropins/NAME/UNIT
+        _, kind, rest = [*path.split("/", 2), "", ""][:3]
+        if kind == "units":
+            written.append(rest)
+        elif kind == "dropins":
+            name, _, unit = rest.partition("/")
+            written.append(f"{unit}.d/{name}")
     tree = {}
     for path in written:
         for directory in (GENERATED_EARLY, GENERATED):

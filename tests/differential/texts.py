@@ -46,11 +46,17 @@ _HARMLESS = (
     "WorkingDirectory=", "WorkingDirectory=/", "WorkingDirectory=/opt/a b", "WorkingDirectory=/opt/%n",
     "WorkingDirectory=/opt/a$b%%", "WorkingDirectory=/opt//a b/./", "WorkingDirectory=-tmp",
     "StandardOutput=null", "KillMode=process", "Restart=no", "RemainAfterExit=yes", "PrivateTmp=no", "User=root",
+    "ExecSearchPath=/opt/kubens:/usr/bin", "ExecSearchPath=/opt", "ExecSearchPath=",
+    "ExecSearchPath=/opt//x/.:/bin/:/a b",
     "User=", "ProtectSystem=off", "execstart=/x", "ExecStart", "Exec Start=/x", "=x", "ExecStartEx=/x",
 )  # fmt: skip
 _FATAL = (
     'WorkingDirectory="/tmp"', "WorkingDirectory=tmp", "WorkingDirectory=/tmp/../opt", "User=a b",
     "ExecStop=/opt/%p/%i",
+)  # fmt: skip
+_SEARCH_PATHS = (
+    "ExecSearchPath=/a:opt:/bin", "ExecSearchPath=::/usr/bin", "ExecSearchPath=/opt/%n", "ExecSearchPath=/a/../bin",
+    'ExecSearchPath="/usr/bin"', "ExecSearchPath=/usr/bin:%Q:/bin", "ExecSearchPath=/usr/\\x62in", "ExecSearchPath=/%%",
 )  # fmt: skip
 _STRAY_BYTES = (b"\xff", b"\xc3", b"\0", b"\x1b", b"\xed\xa0\x80", b"\\", b"\xef\xbb\xbf", b"\x0b", b"\x0c")
 _STRAY = ("stray", "[Unit]", "[Install]", "[X-Mine]", "[Service]", "Wants=nothing.service", "\u20ac", "=")
@@ -94,7 +100,7 @@ def _settings(random: Random, count: int, wild: bool) -> list[str]:
         elif what < 0.9 or not wild:
             lines.append(random.choice(_HARMLESS))
         else:
-            lines.append(random.choice(random.choice((_STRAY, _FATAL, _BROKEN))))
+            lines.append(random.choice(random.choice((_STRAY, _FATAL, _BROKEN, _SEARCH_PATHS))))
     return lines
 
 

@@ -66,10 +66,11 @@ class Result(NamedTuple):
 
 
 class Trial:
-    """Tries worlds in one machine that runs, one after the other."""
+    """Tries worlds in one machine that runs, one after the other. search_path: its $SYSTEMD_UNIT_PATH."""
 
-    def __init__(self, node: Machine) -> None:
+    def __init__(self, node: Machine, search_path: str = "") -> None:
         self._node = node
+        self._search_path = search_path
         node.write("/etc/systemd/system-generators/kubens-differential", _GENERATOR, 0o755)
         node.write("/usr/local/bin/record", "#!/bin/sh\n", 0o755)
         self._root = Root(str(node.tree))
@@ -124,7 +125,7 @@ class Trial:
         found: list[Mismatch] = []
         self._node.daemon_reload()
         before = self._look(world)
-        units = Units(self._root, inventory.KEYS)
+        units = Units(self._root, inventory.KEYS, self._search_path)
         for member, seen in before.items():
             found += _reading(member, seen, units, world.members[member], self._root)
         outcomes = self._wrap({member: seen.id for member, seen in before.items()})
@@ -146,7 +147,7 @@ class Trial:
 
     def _wrap(self, members: dict[str, str]) -> dict[str, Outcome]:
         """Write the drop-ins for each member as if it were the only one."""
-        read = inventory.take(self._root, _configuration([*members]), Configuration())
+        read = inventory.take(self._root, _configuration([*members]), Configuration(), self._search_path)
         outcomes = {}
         for member, name in members.items():
             made = plan.plan(_configuration([member]), read)
@@ -266,7 +267,8 @@ _MARKS = {"systemd itself": "refused by systemd", "masked, not": "masked", "not 
 def _reading(member: str, seen: Seen, units: Units, name: str, root: Root) -> list[Mismatch]:
     """Where the files that kubens reads for a unit are not those that systemd has read."""
     unit = units.load(name)
-    if unit is None or seen.load_state != "loaded":
+    # Of what is unreadable nothing is claimed.
+    if unit is None or unit.unreadable or seen.load_state != "loaded":
         return []
     found = []
     if unit.name != seen.id:
@@ -274,8 +276,6 @@ def _reading(member: str, seen: Seen, units: Units, name: str, root: Root) -> li
     # 247 says where a link leads.
     if root.follow(unit.path) != root.follow(seen.fragment):
         found.append(Mismatch(member, "fragment", f"{unit.path}, but {seen.fragment}"))
-    if unit.unreadable:
-        return found
     if [*map(root.follow, unit.dropins)] != [*map(root.follow, seen.dropins)]:
         found.append(Mismatch(member, "drop-ins", f"{unit.dropins}, but {seen.dropins}"))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import NamedTuple, Union
 
@@ -20,6 +20,9 @@ DIRECTORIES = (
     "/lib/systemd/system",
     "/usr/lib/systemd/system",
 )
+# Directories that $SYSTEMD_UNIT_PATH adds in front of these, or takes there.
+SEARCH_PATH = "/opt/kubens/path:opt/kubens/relative::/opt/kubens/slash/:/run/systemd/system:"
+MORE_DIRECTORIES = ("/opt/kubens/path", "/opt/kubens/relative", "/opt/kubens/slash")
 # Where people keep units and link to them.
 ELSEWHERE = "/opt/kubens/units"
 
@@ -44,20 +47,20 @@ class World(NamedTuple):
     members: Mapping[str, str]
 
 
-def world(seed: str, families: int = 150, wildness: float = 0.3) -> World:
+def world(seed: str, families: int = 150, wildness: float = 0.3, directories: Sequence[str] = DIRECTORIES) -> World:
     """The world of that seed, in which families share nothing but the type-level service.d/ directories.
 
-    wildness: how much of it is what nobody in his senses writes, and systemd may refuse.
+    wildness: how much of it is what nobody in his senses writes, and systemd may refuse. directories: where units are.
     """
     random = Random(seed)
     pieces: dict[str, Piece] = {}
     members: dict[str, str] = {}
     if random.random() < 0.3:
         for _ in range(random.randint(1, 3)):
-            directory, name = random.choice(DIRECTORIES), random.choice(_DROPIN_NAMES)
+            directory, name = random.choice(directories), random.choice(_DROPIN_NAMES)
             pieces[f"{directory}/service.d/{name}"] = b"[Service]\nEnvironment=FOO=%n\nExecStopPost=/bin/echo type\n"
     for number in range(families):
-        family = _Family(random, pieces, number, wildness)
+        family = _Family(random, pieces, number, wildness, directories)
         members.update(family.members)
     return World(pieces, members)
 
@@ -67,11 +70,19 @@ def sane_world(seed: str, families: int = 150) -> World:
     return world(seed, families, wildness=0.05)
 
 
+def world_with_search_path(seed: str, families: int = 150) -> World:
+    """One for a machine that boots with SEARCH_PATH."""
+    return world(seed, families, directories=(*MORE_DIRECTORIES, *DIRECTORIES))
+
+
 class _Family:
     """One unit with all that belongs to it: fragments, links, drop-ins."""
 
-    def __init__(self, random: Random, pieces: dict[str, Piece], number: int, wildness: float) -> None:
+    def __init__(
+        self, random: Random, pieces: dict[str, Piece], number: int, wildness: float, directories: Sequence[str]
+    ) -> None:
         self._wildness = wildness
+        self._directories = directories
         self._random = random
         self._pieces = pieces
         self._prefix = f"t{number}" + random.choice(("", "", "-a", "-a-b", "-", "_x", "\\x2d", ".x", "-a-"))
@@ -93,7 +104,7 @@ class _Family:
 
     def _fragments(self) -> None:
         random = self._random
-        for directory in random.sample(DIRECTORIES, random.choice((1, 1, 1, 1, 2, 3))):
+        for directory in random.sample(self._directories, random.choice((1, 1, 1, 1, 2, 3))):
             what = random.random()
             name = self.unit if random.random() < 0.15 else self._file
             path = f"{directory}/{name}"
@@ -105,21 +116,25 @@ class _Family:
             elif what < 0.88:
                 self._pieces[path] = Link(random.choice(("/no/such", "nothing.service", "/", self._file)))
             else:
-                elsewhere = f"{self._elsewhere}/{random.choice((name, self._file, 'other.service', 'no-unit'))}"
+                # 247 takes the file's name for one of the unit, and no two families shall have one in common.
+                other = f"{self._prefix}-other"
+                elsewhere = f"{self._elsewhere}/{random.choice((name, self._file, f'{other}.service', other))}"
                 self._pieces.setdefault(elsewhere, texts.fragment(random, self._wildness))
                 self._pieces[path] = Link(elsewhere)
 
     def _alias(self, instance: str) -> None:
         random = self._random
         target = random.choice(self._names)
+        if random.random() < 0.15:
+            target = target.replace("@.", f"@{instance}.")
         stem = self._prefix + random.choice(("A", "-alias", "B"))
         suffix = random.choice((".service",) * 8 + (".socket", ".target"))
         kinds: tuple[str, ...] = ("", f"@{instance}", "@other", "@") if "@" in target else ("", "", "", "@", "@x")
         if "@" in target and random.random() < 0.7:
             kinds = ("@",) if "@." in target else (f"@{instance}",)
         name = stem + random.choice(kinds) + suffix
-        directory = random.choice(DIRECTORIES)
-        where = random.choice(("", "", f"{directory}/", "../system/", f"{random.choice(DIRECTORIES)}/"))
+        directory = random.choice(self._directories)
+        where = random.choice(("", "", f"{directory}/", "../system/", f"{random.choice(self._directories)}/"))
         self._pieces[f"{directory}/{name}"] = Link(where + target)
         if suffix == ".service":
             self._names.append(name)
@@ -130,7 +145,7 @@ class _Family:
         for owner in self._names:
             owners += _shortened(owner)
         for _ in range(random.choice((0, 1, 1, 2, 3, 5, 8))):
-            path = f"{random.choice(DIRECTORIES)}/{random.choice(owners)}.d/{random.choice(_DROPIN_NAMES)}"
+            path = f"{random.choice(self._directories)}/{random.choice(owners)}.d/{random.choice(_DROPIN_NAMES)}"
             what = random.random()
             if what < 0.85:
                 self._pieces[path] = texts.dropin(random, self._wildness)
