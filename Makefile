@@ -37,7 +37,7 @@ NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptab
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench docs releases
+.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench bench-node docs releases
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -114,8 +114,11 @@ check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
 
-bench: setup ## measure what the generator costs and what a namespace saves, beside each other
+bench: setup bench-node ## measure what the generator costs and what a namespace saves, beside each other
 	.venv/bin/python bench/bench.py docs/bench.svg
+
+bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
+	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
 
 docs: setup ## make the picture in README.md anew, from a real run
 	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new

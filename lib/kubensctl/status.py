@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,10 +17,11 @@ from typing import Any
 from kubens import names
 from kubens.config import ENV, MountNamespace
 from kubens.files import Root
-from kubensctl import manager, planning, terminal
+from kubensctl import manager, planning, survivors, terminal
 from kubensctl.failure import Failure
 from kubensctl.manager import Manager, State
 from kubensctl.planning import Planned
+from kubensctl.survivors import Survivor
 from kubensctl.terminal import BOLD, GREEN, GREY, PLAIN, RED, YELLOW, Painted, Terminal, printable
 from kubensctl.verbs import Verbs, add_json
 
@@ -55,11 +57,12 @@ class Namespace:
     inode: int = 0
     mounts_hidden: int | None = None
     members: list[Member] = field(default_factory=list)
+    survivors: list[Survivor] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def is_well(self) -> bool:
-        return self.active and not self.notes and all(member.is_well for member in self.members)
+        return self.active and not self.notes and not self.survivors and all(member.is_well for member in self.members)
 
     def as_json(self) -> dict[str, Any]:
         members = [
@@ -69,6 +72,7 @@ class Namespace:
         return {
             "name": self.name, "kind": self.kind, "active": self.active, "pin": self.pin,
             "mounts_hidden": self.mounts_hidden, "members": members, "notes": self.notes,
+            "survivors": [dataclasses.asdict(survivor) for survivor in self.survivors],
         }  # fmt: skip
 
 
@@ -118,6 +122,12 @@ def examine(planned: Planned, bus: Manager, configured: MountNamespace) -> Names
             member.is_well = False
             member.note = member.note or f"released, stays inside until: systemctl stop {configured.unit}"
         namespace.members.append(member)
+    namespace.survivors = survivors.find(
+        # Of one that is outside, all is.
+        units={member.unit for member in namespace.members if member.state != OUTSIDE},
+        main={member.process for member in namespace.members},
+        pinned={pinned(other.pin) for other in planned.namespaces},
+    )
     return namespace
 
 
@@ -287,6 +297,16 @@ def _show(out: Terminal, namespace: Namespace) -> None:
     _field(out, "Members", f"{len(states)}, {inside}")
     titles = [(title, GREY) for title in ("UNIT", "MODE", "STATE", "PROCESS", "")]
     out.table([titles, *map(_row, namespace.members)], indent=4, fold=True)
+    if namespace.survivors:
+        _show_survivors(out, namespace.survivors)
+
+
+def _show_survivors(out: Terminal, found: list[Survivor]) -> None:
+    count = f"{len(found)} {'process' if len(found) == 1 else 'processes'}"
+    _field(out, "Survivors", out.paint(f"{count} in another namespace: drain the node, or end them", YELLOW))
+    rows: list[list[Painted]] = [[(title, GREY) for title in ("PROCESS", "UNIT", "IN", "COMMAND")]]
+    rows += [[(text, PLAIN) for text in (str(s.process), s.unit, s.where, printable(s.command))] for s in found]
+    out.table(rows, indent=4, fold=True)
 
 
 def _hidden(mounts: int | None) -> str:

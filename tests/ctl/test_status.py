@@ -164,3 +164,38 @@ def test_without_pystemd(machine: Maker) -> None:
     done = ctl.ctl("status")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"kubensctl: pystemd is not installed, [^\n]*\n", done.stderr)
+
+
+CONTAINER = """\
+#!/bin/sh
+mkdir -p /srv/c/usr
+mount --bind /usr /srv/c/usr
+ln -sf usr/lib usr/lib64 usr/bin /srv/c
+exec chroot /srv/c /bin/sleep 3000
+"""
+
+
+def test_what_a_restart_left_behind(machine: Maker) -> None:
+    """KillMode=process, as container runtimes have it: what watches over containers stays in the old namespace."""
+    ctl = Node(machine)
+    node = ctl.machine
+    configure(node, "[MountNamespace]\nWrap=runtime plain\n")
+    node.write("/usr/bin/container", CONTAINER, 0o755)
+    start = "unshare --mount /usr/bin/container & sleep 2000 & exec sleep 1000"
+    service(node, "runtime.service", f"KillMode=process\nExecStart=sh -c '{start}'")
+    service(node, "plain.service", "ExecStart=sh -c 'sleep 4000 & exec sleep 1000'")
+    node.boot()
+    node.systemctl("start", "runtime", "plain")
+    node.wait_until(lambda: node.run("pgrep", "-fx", "/bin/sleep 3000", check=False).stdout)
+    assert (ctl.status()["survivors"], ctl.ctl("status").returncode) == ([], 0)
+    shim = int(node.run("pgrep", "-fx", "sleep 2000").stdout)
+
+    node.systemctl("restart", "kubens")
+    # A new one has come, and the container of before is none: its root directory is its own.
+    node.wait_until(lambda: len(node.run("pgrep", "-fx", "/bin/sleep 3000", check=False).stdout.split()) == 2)
+    left = {"process": shim, "unit": "runtime.service", "where": "an earlier namespace", "command": "sleep 2000"}
+    assert ctl.status()["survivors"] == [left]
+    done = ctl.ctl("status")
+    assert (done.returncode, "1 process in another namespace: drain the node" in done.stdout) == (3, True)
+    node.run("kill", str(shim))
+    node.wait_until(lambda: ctl.ctl("status").returncode == 0)
