@@ -33,9 +33,9 @@ RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
 # kubernetes-client for kubectl, which may be there already from elsewhere.
-PACKAGES = debhelper dh-python dpkg-dev fish gcc git groff iproute2 libc6-dev libsystemd-dev lintian man-db nftables \
-	pkg-config procps python3-dev python3-docutils python3-venv rpm rpmlint shellcheck strace systemd-container util-linux \
-	wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
+PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iproute2 libc6-dev libsystemd-dev lintian man-db \
+	nftables pkg-config procps python3-dev python3-docutils python3-venv rpm rpmlint shellcheck strace systemd-container umoci \
+	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
 NODE_RELEASES = bookworm trixie sid
@@ -54,6 +54,7 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
+	sed -i 's|^HELPER = .*|HELPER = "$(LIBRARY)/kubens-pod"|' $(DESTDIR)$(LIBRARY)/kubens/pods/hostunits.py
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
 	install -m 644 generator/bundle.py $(DESTDIR)$(LIBRARY)/
@@ -64,6 +65,7 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	install -m 755 libexec/kubens-netns $(DESTDIR)$(LIBRARY)/
 	install -D -m 644 -t $(DESTDIR)$(LIBRARY)/netns conf/netns/*
 	$(PYTHON) -I generator/templates.py $(DESTDIR)$(LIBRARY) $(DESTDIR)$(UNITS)
+	install -m 755 libexec/kubens-pod $(DESTDIR)$(LIBRARY)/
 	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
 	sed -e '1s|.*|#!$(PYTHON) -I|' -e 's|^LIBRARY = .*|LIBRARY = "$(LIBRARY)"|' bin/kubensctl \
 		>$(DESTDIR)$(PREFIX)/bin/kubensctl

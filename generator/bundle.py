@@ -1,7 +1,7 @@
 """Compiles start.py together with the modules of the boot path: bundle.py LIBRARY START.PY START.PYC.
 
 They come in groups, each of which is loaded at once: what every run needs, in START.PYC itself; what a run needs when
-something is configured; and what concerns network namespaces.
+something is configured; what concerns network namespaces; and what concerns pods.
 """
 
 import ast
@@ -19,7 +19,8 @@ class Module:
 
     def __init__(self, name):
         self.name = name
-        path = name.replace(".", "/") + ("/__init__.py" if os.path.isdir(f"{library}/{name}") else ".py")
+        path = name.replace(".", "/")
+        path += "/__init__.py" if os.path.isdir(f"{library}/{path}") else ".py"
         tree = ForMachines().visit(parse(f"{library}/{path}"))
         self.imports = imported(node for node in tree.body if isinstance(node, ast.ImportFrom))
         self.late_imports = imported(
@@ -43,7 +44,7 @@ class ForMachines(ast.NodeTransformer):
 
     def visit_If(self, node):
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return None
+            return [self.visit(other) for other in node.orelse]
         return self.generic_visit(node)
 
     def visit_AnnAssign(self, node):
@@ -68,7 +69,9 @@ def imported(nodes):
         if node.module == "kubens":
             names += [f"kubens.{alias.name}" for alias in node.names]
         elif node.module.startswith("kubens."):
-            names.append(node.module)
+            # The package comes before what is in it.
+            package = node.module.rpartition(".")[0]
+            names += [node.module] if package == "kubens" else [package, node.module]
     return names
 
 
@@ -93,7 +96,7 @@ def pairs(modules):
 
 
 def group(name):
-    return "netns" if name.startswith("kubens.netns") else "later"
+    return next((kind for kind in ("netns", "pods") if name.startswith(f"kubens.{kind}")), "later")
 
 
 first = {}
@@ -116,7 +119,7 @@ for name, modules in groups.items():
     with open(f"{library}/{file}", "wb") as compiled:
         size = compiled.write(marshal.dumps(pairs(modules)))
     for module in modules:
-        later[module.name.rpartition(".")[2]] = (file, size)
+        later[module.name.split(".")[1]] = (file, size)
 code = bare(compile(parse(start), "start.py", "exec", dont_inherit=True, optimize=2))
 # The compiler takes no code for a constant; the constant that start.py has in its place is replaced afterwards.
 place = ((), ())

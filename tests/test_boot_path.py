@@ -25,6 +25,14 @@ FOR_MOUNTS = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", 
               "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
               "kubens.write"]  # fmt: skip
 EVERYTHING = [*FOR_MOUNTS, "kubens.netns", "kubens.netns_plan", "kubens.netns_units"]
+FOR_PODS = ["kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape", "kubens.pods.host",
+            "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext", "kubens.pods.kube",
+            "kubens.pods.manifest", "kubens.pods.mounts", "kubens.pods.quantity", "kubens.pods.units",
+            "kubens.pods_plan"]  # fmt: skip
+POD: dict[str, Content] = {
+    "/etc/kubens/pods/shop.json": (Path(__file__).parent / "pods/pod.json").read_text(),
+    "/etc/kubens/pods/bad.json": '{"kind": "Pod"}',
+}
 
 # Runs start.pyc as if it were the main program, and lists what was imported at its end.
 LIST_MODULES = """
@@ -64,8 +72,9 @@ def imported(interpreter: list[str], program: list[str], root: Path) -> set[str]
         (MOUNTS, FOR_MOUNTS),
         (FULL, EVERYTHING),
         (REFUSED, EVERYTHING),
+        ({**BASE, **POD}, [*FOR_MOUNTS, *FOR_PODS]),
     ],
-    ids=["nothing configured", "mount namespaces", "network namespaces", "findings"],
+    ids=["nothing configured", "mount namespaces", "network namespaces", "findings", "pods"],
 )
 def test_nothing_is_imported_but(
     files: Mapping[str, Content], modules: list[str], installed: list[str], tmp_path: Path
@@ -75,7 +84,16 @@ def test_nothing_is_imported_but(
     interpreter, program = installed[:4], installed[4:]
     alone = imported(interpreter, [], root)
     assert {"posix", "encodings"} <= alone
-    assert sorted(imported(interpreter, [*program, str(tmp_path / "output")], root) - alone) == sorted(modules)
+    found = imported(interpreter, [*program, str(tmp_path / "output")], root) - alone
+    # What the standard library's json brings along is its own matter.
+    assert ("json" in found) == ("kubens.pods" in modules)
+    assert sorted(found - (imported_by_json() if "json" in found else set())) == sorted(modules)
+
+
+def imported_by_json() -> set[str]:
+    done = subprocess.run(["/usr/bin/python3", "-I", "-S", "-c", "import json, sys; print(*sys.modules)"],
+                          stdout=subprocess.PIPE, text=True, check=True)  # fmt: skip
+    return set(done.stdout.split())
 
 
 class Trace:
@@ -104,7 +122,9 @@ class Trace:
 
 
 @pytest.mark.needs("strace")
-@pytest.mark.parametrize("files", [BASE, FULL, REFUSED], ids=["nothing configured", "namespaces", "findings"])
+@pytest.mark.parametrize(
+    "files", [BASE, FULL, REFUSED, {**BASE, **POD}], ids=["nothing configured", "namespaces", "findings", "pods"]
+)
 def test_a_run_starts_nothing_and_touches_nothing_else(files: Mapping[str, Content], tmp_path: Path) -> None:
     root, output = build(tmp_path / "root", files), tmp_path / "output"
     trace = Trace(root, output)
@@ -127,7 +147,7 @@ def test_a_run_starts_nothing_and_touches_nothing_else(files: Mapping[str, Conte
 
 # Below the root: what is configured, units, what other generators make units from, programs, and whether we are off.
 READ = re.compile(
-    r"/(etc|usr/lib)/kubens(/[^/]*)?$"
+    r"/(etc|usr/lib)/kubens(/[^/]*|/pods/[^/]*)?$"
     r"|/(etc|etc/conf\.d)$"
     r"|(/etc|/run|/usr/local/lib|/usr/lib|/?/lib)/systemd/(system|transient|system\.(control|attached))(/|$)"
     r"|/etc/(conf\.d/netns|netns(/[^/]*)?|resolv\.conf)$|/run/systemd/resolve(/stub-resolv\.conf)?$"

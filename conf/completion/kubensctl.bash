@@ -7,20 +7,26 @@ _kubensctl_services() {
     done
 }
 
+# The names of namespaces of a kind (MountNamespace or NetworkNamespace) that the configuration declares.
 _kubensctl_namespaces() {
-    sed -n 's/^[[:blank:]]*Name[[:blank:]]*=[[:blank:]]*//p' /etc/kubens/*.conf /usr/lib/kubens/*.conf 2>/dev/null
-    echo kubens
+    sed -n "/^[[:blank:]]*\[/h;/^[[:blank:]]*Name[[:blank:]]*=/{x;/\[$1\]/{x;s/^[^=]*=[[:blank:]]*//p;x};x}" \
+        /etc/kubens/*.conf /usr/lib/kubens/*.conf 2>/dev/null
+    [[ $1 == NetworkNamespace ]] || echo kubens
+}
+
+_kubensctl_networks() {
+    _kubensctl_namespaces NetworkNamespace
+    ls /run/netns 2>/dev/null
 }
 
 _kubensctl() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb='' options='' words='' i
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in
-            status | check | plan | compile | explain | wrap | env | release)
-                verb=${COMP_WORDS[i]}
-                break
-                ;;
+        case $verb,${COMP_WORDS[i]} in
+            ,-*) ;;
+            ,* | netns,*) verb+=${verb:+ }${COMP_WORDS[i]} ;;
+            *) break ;;
         esac
     done
     case $before in
@@ -33,18 +39,18 @@ _kubensctl() {
             return
             ;;
         --namespace)
-            mapfile -t COMPREPLY < <(compgen -W "$(_kubensctl_namespaces)" -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W "$(_kubensctl_namespaces MountNamespace)" -- "$word")
             return
             ;;
     esac
     case $verb in
         '')
             options='--version'
-            words='status check plan compile explain wrap env release'
+            words='status check plan compile explain wrap env release join leave netns'
             ;;
         status)
             options='--json'
-            [[ $word == -* ]] || words=$(_kubensctl_namespaces)
+            [[ $word == -* ]] || words="$(_kubensctl_namespaces MountNamespace) $(_kubensctl_networks)"
             ;;
         check)
             options='--root --json'
@@ -64,11 +70,34 @@ _kubensctl() {
             options='--namespace --now --dry-run --root'
             [[ $word == -* ]] || words=$(_kubensctl_services)
             ;;
+        join | leave)
+            options='--now --dry-run --root'
+            if [[ $before == "$verb" ]]; then
+                words=$(_kubensctl_networks)
+            elif [[ $word != -* ]]; then
+                words=$(_kubensctl_services)
+            fi
+            ;;
+        netns)
+            words='list save exec'
+            ;;
+        'netns save')
+            [[ $word == -* ]] || words=$(_kubensctl_networks)
+            ;;
+        'netns exec')
+            if [[ $word == -* ]]; then
+                :
+            elif [[ $before == exec ]]; then
+                words="$(_kubensctl_networks) $(_kubensctl_services)"
+            else
+                mapfile -t COMPREPLY < <(compgen -c -- "$word")
+            fi
+            ;;
     esac
     if [[ $word == -* ]]; then
         words="$options --help"
     fi
-    # Of the files, if there are any, and these.
+    # Of the files or commands, if there are any, and these.
     while read -r i; do
         COMPREPLY+=("$i")
     done < <(compgen -W "$words" -- "$word")

@@ -56,7 +56,12 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
 
 
 def _has_anything(configuration: Configuration) -> bool:
-    return bool(configuration.mount_namespaces or configuration.has_networks or configuration.findings)
+    return bool(
+        configuration.mount_namespaces
+        or configuration.has_networks
+        or configuration.has_pods
+        or configuration.findings
+    )
 
 
 def _report(findings: list[Finding]) -> None:

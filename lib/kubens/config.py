@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.files import Root
     from kubens.netns import NetworkNamespace
+    from kubens.pods.host import HostPod
 
 DIRECTORIES = ("/etc/kubens", "/usr/lib/kubens")
 # Where a namespace that lives is recorded as it was configured; render.record_service() has it written.
@@ -17,6 +18,8 @@ LIVE = "/run/kubens-generator"
 WRAP, ENV, JOIN = "wrap", "env", "join"
 # Where systemd-netns' users have their types; kubens-netns(5).
 NETNS_DIRECTORY = "/etc/conf.d/netns"
+# Where pods have their manifests; kubens-pod(5).
+PODS_DIRECTORY = "/etc/kubens/pods"
 # In the order in which systemd runs them.
 EXEC_SETTINGS = (
     "ExecCondition",
@@ -114,20 +117,35 @@ class Configuration:
 
     netns_types: the administrator's own types of network namespaces, with the file that each is read from first.
     netns_files: the names of all files that types and their instances are read from.
+    pods: those whose manifests can be made units of. recorded_pods: of those that live, the units they are made of.
     """
 
-    __slots__ = ("findings", "mount_namespaces", "netns_files", "netns_types", "network_namespaces")
+    __slots__ = (
+        "findings",
+        "mount_namespaces",
+        "netns_files",
+        "netns_types",
+        "network_namespaces",
+        "pods",
+        "recorded_pods",
+    )
 
     def __init__(self) -> None:
         self.mount_namespaces: dict[str, MountNamespace] = {}
         self.network_namespaces: dict[str, NetworkNamespace] = {}
         self.netns_types: dict[str, str] = {}
         self.netns_files: list[str] = []
+        self.pods: dict[str, HostPod] = {}
+        self.recorded_pods: dict[str, dict[str, str]] = {}
         self.findings: list[Finding] = []
 
     @property
     def has_networks(self) -> bool:
         return bool(self.network_namespaces or self.netns_types)
+
+    @property
+    def has_pods(self) -> bool:
+        return bool(self.pods or self.recorded_pods)
 
 
 def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuration:
@@ -145,6 +163,10 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
         for name in found:
             if name.endswith(".conf") and name[0] != ".":
                 chosen.setdefault(name, f"{directory}/{name}")
+            elif f"{directory}/{name}" == PODS_DIRECTORY:
+                from kubens import pods_plan
+
+                pods_plan.load(configuration, root)
     for name in sorted(chosen, key=byte_order):
         read_file(configuration, root, chosen[name])
     try:
@@ -171,6 +193,11 @@ def load_live(root: Root) -> Configuration:
         kind, at, instance = name.partition("@")
         if at and kind.startswith("netns-"):
             found.netns_types[kind[len("netns-") :]] = f"{LIVE}/{name}"
+            continue
+        if at and kind == "pod":
+            from kubens import pods_plan
+
+            pods_plan.load_live(found, root, instance)
             continue
         recorded = Configuration()
         read_file(recorded, root, f"{LIVE}/{name}/namespace.conf")

@@ -8,29 +8,38 @@ from kubens.config import EXEC_SETTINGS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.command import Command
-    from kubens.units import Unit
+    from kubens.units import Setting, Unit
+
+
+_EXEC_SETTINGS = frozenset(EXEC_SETTINGS)
 
 
 def commands(unit: Unit, key: str) -> list[Command]:
     """The effective commands of one setting, in order."""
-    found: list[Command] = []
-    for setting in unit.service.get(key, ()):
-        if setting.value:
-            found += setting.commands
-        else:
-            found = []
+    found = unit.commands.get(key)
+    if found is None:
+        found = []
+        for setting in unit.service.get(key, ()):
+            if setting.value:
+                found += setting.commands
+            else:
+                found = []
+        unit.commands[key] = found
     return found
 
 
 def all_commands(unit: Unit) -> list[Command]:
-    return [command for key in EXEC_SETTINGS if key in unit.service for command in commands(unit, key)]
+    found = []
+    for key in unit.service:
+        if key in _EXEC_SETTINGS:
+            found += commands(unit, key)
+    return found
 
 
 def is_renamed(command: Command) -> bool:
     """Whether the process's name is not the path of its program: "@", a short name, or a variable in the path."""
-    return bool(
-        command.argv0 or not command.program.startswith("/") or ("$" in command.program and command.expands_variables)
-    )
+    program = command.program
+    return program[:1] != "/" or command.argv0 != "" or ("$" in program and command.expands_variables)
 
 
 def search_path(unit: Unit) -> str:
@@ -49,37 +58,42 @@ _OF_INSTANCE = frozenset("iIjJfP")
 
 def untold(unit: Unit) -> tuple[str, int, str] | None:
     """(file, line, reason) where it depends on the release, or on an instance's name, whether systemd takes a line."""
-    types = [setting for setting in unit.service.get("Type", ()) if setting.value]
-    if any(setting.value == "notify-reload" for setting in types) and len(commands(unit, "ExecStart")) != 1:
-        return types[-1].file, types[-1].line, "Type=notify-reload is not known to every release of systemd"
-    for key in EXEC_SETTINGS:
-        for setting in unit.service.get(key, ()):
-            for command in setting.commands:
-                if command.program.endswith(("/.", "/..")):
-                    return setting.file, setting.line, f"{command.program} is taken by some releases of systemd only"
-                if command.program.strip(syntax.BLANKS) != command.program:
-                    return (
-                        setting.file,
-                        setting.line,
-                        "some releases of systemd lose the blank around the program's path",
-                    )
-                if "|" in command.marks:
-                    return (
-                        setting.file,
-                        setting.line,
-                        "the prefix | runs the line through a shell: write the shell itself",
-                    )
-            if "%" not in setting.value:
-                continue
-            for letter in _specifiers(setting.value):
-                if letter.isascii() and letter.isalnum() and letter not in _SPECIFIERS:
-                    return setting.file, setting.line, f"%{letter} in {key}= is not known to every release of systemd"
-            for command in setting.commands:
-                for letter in _specifiers(command.program):
-                    if letter in _OF_INSTANCE or (letter in "nNp" and "\\" in unit.name):
-                        reason = f"%{letter} in the program's path may bring anything: write the path itself"
-                        return setting.file, setting.line, reason
+    for setting in unit.service.get("Type", ()):
+        if setting.value == "notify-reload" and len(commands(unit, "ExecStart")) != 1:
+            return setting.file, setting.line, "Type=notify-reload is not known to every release of systemd"
+    for key, settings in unit.service.items():
+        if key in _EXEC_SETTINGS:
+            for setting in settings:
+                reason = _untold_commands(setting)
+                if not reason and "%" in setting.value:
+                    reason = _untold_specifiers(key, setting, unit.name)
+                if reason:
+                    return setting.file, setting.line, reason
     return None
+
+
+def _untold_commands(setting: Setting) -> str:
+    for command in setting.commands:
+        program = command.program
+        if program[-1:] in ". \t\n\r" or program[:1] in syntax.BLANKS:
+            if program.endswith(("/.", "/..")):
+                return f"{program} is taken by some releases of systemd only"
+            if program.strip(syntax.BLANKS) != program:
+                return "some releases of systemd lose the blank around the program's path"
+        if "|" in command.marks:
+            return "the prefix | runs the line through a shell: write the shell itself"
+    return ""
+
+
+def _untold_specifiers(key: str, setting: Setting, name: str) -> str:
+    for letter in _specifiers(setting.value):
+        if letter.isascii() and letter.isalnum() and letter not in _SPECIFIERS:
+            return f"%{letter} in {key}= is not known to every release of systemd"
+    for command in setting.commands:
+        for letter in _specifiers(command.program):
+            if letter in _OF_INSTANCE or (letter in "nNp" and "\\" in name):
+                return f"%{letter} in the program's path may bring anything: write the path itself"
+    return ""
 
 
 def _specifiers(text: str) -> list[str]:

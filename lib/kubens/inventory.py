@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.files import Root
     from kubens.netns import Networks
+    from kubens.pods_plan import Pods
 
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 # Needed only by some shapes of units; looked for when one comes up.
@@ -43,7 +44,8 @@ class Inventory:
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
     programs: what a name without a slash resolves to, by (name, search path).
     tools: where each is, or usually is; missing: those that are nowhere.
-    live: the mount namespaces that run now. networks: what concerns network namespaces, None where there are none.
+    live: the mount namespaces that run now. networks, pods: what concerns network namespaces and pods, None
+    where there are none.
     unreadable: what of the search path cannot be read, and why.
     """
 
@@ -56,6 +58,7 @@ class Inventory:
         "live",
         "missing",
         "networks",
+        "pods",
         "programs",
         "services",
         "taken",
@@ -78,6 +81,7 @@ class Inventory:
         self.kubensenter = ""
         self.live: dict[str, MountNamespace] = {}
         self.networks: Networks | None = None
+        self.pods: Pods | None = None
         self.unreadable: tuple[str, str] | None = None
 
 
@@ -86,6 +90,17 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
     inventory = Inventory()
     inventory.live = live.mount_namespaces
     units = Units(root, KEYS, search_path)
+    for name in render.TOOLS:
+        place = tool(root, name)
+        if not place:
+            inventory.missing.append(name)
+        # What lives needs them all the same, by then.
+        inventory.tools[name] = place or render.TOOLS[name]
+    if configuration.has_pods or live.has_pods:
+        from kubens import pods_plan
+
+        # Before members are looked for, which may be a pod's.
+        inventory.pods = pods_plan.Pods(units, configuration, live, inventory.tools)
     namespaces = [*configuration.mount_namespaces.values(), *live.mount_namespaces.values()]
     for namespace in namespaces:
         for name in (namespace.unit, namespace.record_unit):
@@ -101,12 +116,6 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
         networks = inventory.networks = netns.Networks(root, units, configuration, live)
         for name in networks.members:
             _load(inventory, units, root, name)
-    for name in render.TOOLS:
-        place = tool(root, name)
-        if not place:
-            inventory.missing.append(name)
-        # What lives needs them all the same, by then.
-        inventory.tools[name] = place or render.TOOLS[name]
     if any(namespace.when_missing == "host" for namespace in namespaces):
         inventory.kubensenter = next((path for path in KUBENSENTER if root.is_executable(path)), "")
     for unit in list(inventory.units.values()):
@@ -174,11 +183,12 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
 def _find_early(inventory: Inventory, units: Units) -> None:
     """Find the units that are ordered before what NAME.service waits for."""
     members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
+    ordered = {name for name in members if not name.endswith(".socket")}
     for target in sorted(EARLY):
         # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are
         # relieved of those.
         if target.endswith(".target"):
-            for name in units.wanted_by(target, {name for name in members if not name.endswith(".socket")}):
+            for name in units.wanted_by(target, ordered):
                 inventory.early.setdefault(name, (None, target))
     for name, unit in members.items():
         if name not in inventory.early:

@@ -51,7 +51,7 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
     made = Plan()
     made.findings += configuration.findings
     missing = inventory.missing
-    if missing and (configuration.mount_namespaces or configuration.network_namespaces):
+    if missing and (configuration.mount_namespaces or configuration.network_namespaces or configuration.pods):
         reason = f"{', '.join(missing)} missing, nothing is generated: install util-linux and coreutils"
         made.findings.append(Finding(ERROR, "", 0, "", reason))
     if inventory.unreadable:
@@ -78,6 +78,10 @@ def plan(configuration: Configuration, inventory: Inventory) -> Plan:
         from kubens import netns_plan
 
         netns_plan.add(made, configuration, inventory, owners, live_only=bool(missing or inventory.unreadable))
+    if inventory.pods is not None:
+        from kubens import pods_plan
+
+        pods_plan.add(made, inventory, live_only=bool(missing or inventory.unreadable))
     return made
 
 
@@ -125,6 +129,7 @@ class _Builder:
         self._live = live
         self._inventory = inventory
         self._owners = owners
+        self._bond = render.section("Unit", render.dependencies(namespace))
         self._dropins: dict[str, str] = {}
         # the real names of units: all that were looked at, with the names that brought them; those that are members
         self._tried: dict[str, str] = {}
@@ -230,7 +235,7 @@ class _Builder:
             refusals.append(Finding(ERROR, unit.dropins[-1], 0, unit.name, reason))
         if not refusals:
             try:
-                text = wrap.dropin(unit, member, self._namespace, self._inventory)
+                text = wrap.dropin(unit, member, self._namespace, self._inventory, self._bond)
             except escape.Unwritable as error:
                 refusals.append(Finding(ERROR, unit.path, 0, unit.name, str(error)))
         if refusals:
@@ -251,8 +256,5 @@ class _Builder:
         reason = (
             f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
         )
-        sections = (
-            ("Unit", render.dependencies(self._namespace)),
-            ("Service", render.blocked(reason, self._inventory.tools)),
-        )
-        return render.text(f"{member.file}:{member.line}", sections)
+        blocked = render.section("Service", render.blocked(reason, self._inventory.tools))
+        return render.header(f"{member.file}:{member.line}") + self._bond + blocked

@@ -33,24 +33,24 @@ NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.ss
 
 def text(origin: str, sections: Sections) -> str:
     """A unit file: a header that says what made it, then the sections that have settings."""
-    header = f"# Made by kubens-generator(8){_from(origin)}. Do not edit: the next reload makes it anew.\n"
-    return header + body(sections)
+    return header(origin) + body(sections)
+
+
+def header(origin: str) -> str:
+    if not origin.isprintable():
+        origin = "".join(c if c.isprintable() else "?" for c in origin)
+    source = f" from {origin}" if origin else ""
+    return f"# Made by kubens-generator(8){source}. Do not edit: the next reload makes it anew.\n"
 
 
 def body(sections: Sections) -> str:
     """The sections that have settings."""
-    parts = []
-    for name, settings in sections:
-        if settings:
-            parts.append(f"\n[{name}]\n")
-            parts += [f"{key}={value}\n" for key, value in settings]
-    return "".join(parts)
+    return "".join([section(name, settings) for name, settings in sections])
 
 
-def _from(origin: str) -> str:
-    if not origin.isprintable():
-        origin = "".join(c if c.isprintable() else "?" for c in origin)
-    return f" from {origin}" if origin else ""
+def section(name: str, settings: list[tuple[str, str]]) -> str:
+    """A section, "" where it has no settings."""
+    return f"\n[{name}]\n" + "".join([f"{key}={value}\n" for key, value in settings]) if settings else ""
 
 
 def mount_namespace_service(
@@ -89,7 +89,7 @@ def mount_namespace_service(
         settings.append(("ExecStartPost", "-" + shell(tool, restart, environment, *units)))
     settings.append(("ExecStartPost", shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)))
     if record:
-        settings.append(("ExecStartPost", _record(name, tool)))
+        settings.append(("ExecStartPost", keep_record(name, tool)))
     settings.append(("ExecStop", f"-{tool['nsenter']} --mount={pin} {shell(tool, UNMOUNT_NETWORK)}"))
     if units:
         message = (
@@ -175,8 +175,8 @@ def shell(tool: Mapping[str, str], script: str, *parameters: str) -> str:
     return " ".join([tool["sh"], "-c", f'"{quoted}"', *map(escape.word, parameters)])
 
 
-def _record(name: str, tool: Mapping[str, str]) -> str:
-    """Keep what the generator left, replacing what was kept at once: a reload may come at any time."""
+def keep_record(name: str, tool: Mapping[str, str]) -> str:
+    """The command that keeps what the generator left, replacing what was kept at once: a reload may come any time."""
     keep = 'mkdir -p "$1" && rm -rf "$1/.$2" && cp -RT "$0" "$1/.$2" && rm -rf "$1/$2" && mv -T "$1/.$2" "$1/$2"'
     return shell(tool, keep, f"{GENERATED}/{name}", LIVE, name)
 
@@ -198,7 +198,7 @@ def record_service(name: str, maker: str, digest: str, tools: Mapping[str, str] 
         ("ConditionPathExists", f"!{LIVE}/{name}/{digest}"),
         ("StartLimitIntervalSec", "0"),
     ]
-    return text("", (("Unit", unit), ("Service", [("Type", "oneshot"), ("ExecStart", _record(name, tool))])))
+    return text("", (("Unit", unit), ("Service", [("Type", "oneshot"), ("ExecStart", keep_record(name, tool))])))
 
 
 def dependencies(namespace: MountNamespace) -> list[tuple[str, str]]:

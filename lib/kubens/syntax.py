@@ -15,6 +15,9 @@ LINE_MAX = 1024 * 1024
 # What the name of a section and the path of a program must not hold: string_is_safe().
 UNSAFE = frozenset("\"'\\\x7f") | frozenset(map(chr, range(32)))
 
+# Most headers are one of these.
+_HEADERS = frozenset(("[Unit]", "[Service]", "[Install]"))
+
 
 class Section:
     """One [Name] header and the assignments below it, as (key, value, line number)."""
@@ -41,17 +44,37 @@ class Parsed:
         self.broken: tuple[int, str] | None = None
         self.untold: tuple[int, str] | None = None
 
+    def begin(self, name: str, line: int) -> list[tuple[str, str, int]]:
+        """Begin a section; where its assignments belong."""
+        section = Section(name, line)
+        self.sections.append(section)
+        return section.assignments
+
 
 def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
     """Read a whole file (decoded with surrogateescape). Never raises; a line number is that of a line's start.
 
-    wanted: the keys of which assignments are kept; None for all.
+    wanted: the keys of which assignments are kept, and nothing else that means nothing is noted; None for all.
     """
     parsed = Parsed()
     assignments: list[tuple[str, str, int]] | None = None
     # No line of a short text is too long, and each of an ASCII text is valid.
     doubtful = len(text) > LINE_MAX // 4 or not text.isascii()
+    plain = frozenset() if wanted is None or doubtful else wanted
     for number, logical in _logical_lines(text):
+        # What it comes to further down for nearly every line, sooner.
+        first = logical[:1]
+        if first == "[" and logical in _HEADERS:
+            assignments = parsed.begin(logical[1:-1], number)
+            continue
+        if plain and first not in "[ \t":
+            key, equals, value = logical.partition("=")
+            if key in plain:
+                if equals and assignments is not None:
+                    assignments.append((key, value.strip(BLANKS), number))
+                continue
+            if key[-1:] not in BLANKS:
+                continue  # a comment, or not wanted
         line = logical.strip(BLANKS)
         if not line or line[0] in "#;":
             continue
@@ -65,9 +88,7 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
             if line[-1] != "]":
                 parsed.broken = (number, f"invalid section header {line[:80]!r}")
                 return parsed
-            section = Section(line[1:-1], number)
-            assignments = section.assignments
-            parsed.sections.append(section)
+            assignments = parsed.begin(line[1:-1], number)
         elif assignments is None:
             parsed.problems.append((number, "assignment outside of a section, line ignored"))
         else:

@@ -49,12 +49,12 @@ class Unit:
 
     name: its real name, under which drop-ins of ours are filed. path: its fragment. dropins: the files applied after
     it, in order. service, unit: assignments of [Service], of a socket [Socket], and of [Unit] by key, in the order
-    applied.
+    applied. commands: what those of an Exec*= setting amount to, for execs.commands() to keep.
     refused: (file, line, reason) where systemd itself would not load it. unreadable: (file, line, reason) where it
     might, and we cannot tell what.
     """
 
-    __slots__ = ("dropins", "name", "path", "refused", "service", "unit", "unreadable")
+    __slots__ = ("commands", "dropins", "name", "path", "refused", "service", "unit", "unreadable")
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
@@ -62,6 +62,7 @@ class Unit:
         self.dropins: list[str] = []
         self.service: dict[str, list[Setting]] = {}
         self.unit: dict[str, list[Setting]] = {}
+        self.commands: dict[str, list[Command]] = {}
         self.refused: tuple[str, int, str] | None = None
         self.unreadable: tuple[str, int, str] | None = None
 
@@ -85,8 +86,10 @@ class Units:
             # Up to 249 a link into such a directory is none into the search path.
             self.unreadable = ("$SYSTEMD_UNIT_PATH", f"{odd[0]} has empty parts or dots: write the directory itself")
         self._inside = tuple(directory + "/" for directory in self._path)
-        # (directory, what is in it by name: whether it is a link), in the order of the search path
-        self._places: list[tuple[str, dict[str, bool]]] = []
+        # directory → what is in it by name: whether it is a link; in the order of the search path
+        self._places: dict[str, dict[str, bool]] = {}
+        # the names NAME of all NAME.d in there
+        self._extended: set[str] = set()
         # name → the search directory that has it, or (for an alias) the name it stands for; systemd's unit_ids_map
         self._ids: dict[str, str] = {}
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
@@ -112,19 +115,25 @@ class Units:
         path = self._fragment(name)
         if not path:
             return None
-        unit = Unit(self._real_name(name, path), path)
+        plain = self._has_one_name(name, path)
+        unit = Unit(name if plain else self._real_name(name, path), path)
         if not self._apply(unit, path, fragment=True):
             return None
-        if unit.unreadable is None:
+        if unit.unreadable is None and not plain:
             reason = self._ambiguity(unit.name, path)
             unit.unreadable = (path, 0, reason) if reason else None
-        found = self._find_dropins(unit, self._all_names(name, path))
-        unit.dropins = found
-        for dropin in found:
+        unit.dropins = self._find_dropins(unit, [name] if plain else self._all_names(name, path))
+        for dropin in unit.dropins:
             self._apply(unit, dropin, fragment=False)
-        if "ExecSearchPath" in unit.service and 0 < self._release() < 250:
+        if "ExecSearchPath" in unit.service and 0 < self.release() < 250:
             del unit.service["ExecSearchPath"]  # no setting yet
         return unit
+
+    def define(self, name: str, path: str, text: str) -> None:
+        """Count in a unit that we will have written to a path, unless there is one of that name already."""
+        if not self._lookup(name):
+            self._ids[name] = path.rpartition("/")[0]
+            self._parsed[path] = syntax.parse(text, self._wanted)
 
     def instances_of(self, listed: str) -> list[str]:
         """The instances of a template, or of an alias of one, that have a fragment or drop-ins of their own.
@@ -142,7 +151,7 @@ class Units:
             name for name in self._links_by_target(names.suffix(template)) if names.template_of(name) in templates
         ]
         instances = {names.instance_of(name) for name in (*aliases, *targets) if names.kind(name) == names.INSTANCE}
-        for _, present in self._places:
+        for present in self._places.values():
             for name in present:
                 unit = name[:-2] if name.endswith(".d") else name
                 if unit.startswith(own if unit == name else prefixes) and names.kind(unit) == names.INSTANCE:
@@ -184,16 +193,16 @@ class Units:
         target = (self._root.link(path) or "") if self._is_link(path) else ""
         others = [alias for alias in links.get(file, ()) if alias != file and self._lookup(alias).startswith("/")]
         # The file's name is a name of the unit there.
-        if ((target and target.rpartition("/")[2] != file) or others) and 0 < self._release() < 250:
+        if ((target and target.rpartition("/")[2] != file) or others) and 0 < self.release() < 250:
             linked = f"the link to {target}" if not others else f"{others[0]}, a link to another file of that name,"
-            return f"systemd {self._release()} takes {linked} for an alias: link it under its own name"
+            return f"systemd {self.release()} takes {linked} for an alias: link it under its own name"
         return ""
 
     def wanted_by(self, target: str, among: set[str]) -> set[str]:
         """Those of the units that TARGET.wants/ and TARGET.requires/ of any directory name."""
         found: set[str] = set()
         for entry in (target + ".wants", target + ".requires"):
-            for directory, present in self._places:
+            for directory, present in self._places.items():
                 if entry in present:
                     try:
                         found |= among.intersection(self._root.names(f"{directory}/{entry}"))
@@ -221,14 +230,15 @@ class Units:
                     self.unreadable = (directory, str(error))
                 continue
             if entries:
-                self._places.append((directory, entries))
+                self._places[directory] = entries
+                self._extended.update([name[:-2] for name in entries if name[-2:] == ".d"])
 
     def _lookup(self, name: str) -> str:
         """The first search directory that has a unit of this name, the name it is an alias of, or ""."""
         found = self._ids.get(name)
         if found is None:
             found = ""
-            for directory, present in self._places:
+            for directory, present in self._places.items():
                 if name in present:
                     found = self._link_target(directory, name) if present[name] else directory
                     if found:
@@ -236,7 +246,7 @@ class Units:
             self._ids[name] = found
         return found
 
-    def _release(self) -> int:
+    def release(self) -> int:
         """The release of systemd that is installed, 0 where it does not show."""
         for directory in ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"):
             for name in self._root.files(directory, ".so"):
@@ -247,7 +257,16 @@ class Units:
 
     def _is_link(self, path: str) -> bool:
         directory, _, name = path.rpartition("/")
-        return any(directory == place and present.get(name) for place, present in self._places)
+        return self._places[directory][name]
+
+    def _has_one_name(self, name: str, path: str) -> bool:
+        """Whether a unit is what nearly every unit is: a file of its own name that no link says."""
+        return (
+            "@" not in name
+            and path.endswith(f"/{name}")
+            and name not in self._links_by_target(names.suffix(name))
+            and not self._is_link(path)
+        )
 
     def _aliases(self, real: str) -> list[str]:
         """The names of links that lead to a unit."""
@@ -280,7 +299,7 @@ class Units:
         known = self._links.get(suffix)
         if known is None:
             known = self._links[suffix] = {}
-            for directory, present in self._places:
+            for directory, present in self._places.items():
                 for name, is_link in present.items():
                     if is_link and name.endswith(suffix):
                         target = (self._root.link(f"{directory}/{name}") or "").rpartition("/")[2]
@@ -338,8 +357,6 @@ class Units:
     def _all_names(self, name: str, path: str) -> list[str]:
         """The real name, then in byte order every alias (find_fragment's set, of which systemd keeps no order)."""
         real = self._real_name(name, path)
-        if name == real and "@" not in name and name not in self._links_by_target(names.suffix(name)):
-            return [name]  # no link says it, and its fragment has no other name
         fragment = path[path.rindex("/") + 1 :]
         found = {name}
         instance = names.instance_of(name)
@@ -357,35 +374,48 @@ class Units:
 
     def _find_dropins(self, unit: Unit, unit_names: list[str]) -> list[str]:
         """The drop-ins of all names, by basename: the first directory wins, then byte order."""
+        owners = (*unit_names, names.suffix(unit.name))
+        found = [(owner, directory) for owner in owners for directory in self._directories(owner)]
         chosen: dict[str, str] = {}
         by_name: dict[str, str] = {}
-        for owner in (*unit_names, names.suffix(unit_names[0])):
-            candidates = [name + ".d" for name in (names.dropin_names(owner) if "." in owner else (owner,))]
-            for directory in self._directories(candidates):
-                try:
-                    entries = self._listed.get(directory)
-                    if entries is None:
-                        entries = self._listed[directory] = self._root.files(directory, ".conf")
-                except (OSError, Unreadable) as error:
-                    if unit.unreadable is None:
-                        unit.unreadable = (directory, 0, str(error))
-                    continue
-                if entries and owner != unit.name and names.kind(owner) == names.INSTANCE and unit.path[-9:-8] == "@":
-                    # 247 does not take them where the instance has no file of its own, later releases do.
-                    unit.unreadable = (directory, 0, f"whether it counts for {unit.name} depends on the release")
-                for entry in entries:
-                    if entry not in chosen:
-                        chosen[entry] = f"{directory}/{entry}"
-                        by_name[entry] = owner
-                    elif "." in owner and by_name[entry] != owner and unit.unreadable is None:
-                        # Two of the unit's names bring one file name: systemd's choice depends on a hash.
-                        reason = f"also in {directory}: which of the two applies is not defined, rename one"
-                        unit.unreadable = (chosen[entry], 0, reason)
-        return [chosen[entry] for entry in sorted(chosen, key=byte_order)]
+        for owner, directory in found:
+            try:
+                entries = self._conf_files(directory, owner == unit.name)
+            except (OSError, Unreadable) as error:
+                if unit.unreadable is None:
+                    unit.unreadable = (directory, 0, str(error))
+                continue
+            if entries and owner != unit.name and names.kind(owner) == names.INSTANCE and unit.path[-9:-8] == "@":
+                # 247 does not take them where the instance has no file of its own, later releases do.
+                unit.unreadable = (directory, 0, f"whether it counts for {unit.name} depends on the release")
+            for entry in entries:
+                if entry not in chosen:
+                    chosen[entry] = f"{directory}/{entry}"
+                    by_name[entry] = owner
+                elif "." in owner and by_name[entry] != owner and unit.unreadable is None:
+                    # Two of the unit's names bring one file name: systemd's choice depends on a hash.
+                    reason = f"also in {directory}: which of the two applies is not defined, rename one"
+                    unit.unreadable = (chosen[entry], 0, reason)
+        order = sorted(chosen, key=byte_order) if len(found) > 1 else chosen
+        return [chosen[entry] for entry in order]
 
-    def _directories(self, candidates: list[str]) -> list[str]:
-        """The directories of these names, in the order of the search path, then of the names."""
-        return [f"{directory}/{name}" for directory, present in self._places for name in candidates if name in present]
+    def _directories(self, owner: str) -> list[str]:
+        """The directories of drop-ins for a name or a type, in the order of the search path, then of the names."""
+        owners = names.dropin_names(owner) if "." in owner else (owner,)
+        extended = [name + ".d" for name in owners if name in self._extended]
+        if not extended:
+            return extended
+        places = self._places.items()
+        return [f"{directory}/{name}" for directory, present in places for name in extended if name in present]
+
+    def _conf_files(self, directory: str, only_once: bool) -> list[str]:
+        """The names of the drop-ins in a directory, in byte order. only_once: whether nobody will ask again."""
+        entries = self._listed.get(directory)
+        if entries is None:
+            entries = self._root.files(directory, ".conf")
+            if not only_once:
+                self._listed[directory] = entries
+        return entries
 
     def _apply(self, unit: Unit, path: str, fragment: bool) -> bool:
         """Add what a file says to a unit. False where that is nothing: a link to nothing, a fragment that masks."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Which ends last among all drop-ins of a unit, unless somebody chose a name like it.
 DROPIN = "zz-kubens.conf"
+_DROPIN = DROPIN.encode()
 
 # Sets argv[0] and touches nothing else. bash, where there is no perl, leaves SHLVL=0 in the environment.
 _PERL = "exec { shift @ARGV } @ARGV or exit 127"
@@ -117,9 +118,10 @@ def losses(unit: Unit, mode: str, namespace: MountNamespace) -> tuple[list[tuple
 
 def dropin_name(units: list[Unit]) -> str:
     """The name that sorts after every other drop-in of these units, a template and its instances; "" for none."""
-    others = [path[path.rindex("/") + 1 :] for unit in units for path in unit.dropins]
-    last = max(others, key=byte_order, default="")
-    if byte_order(last) < DROPIN.encode():
+    # They are in this order in each.
+    lasts = [unit.dropins[-1].rpartition("/")[2] for unit in units if unit.dropins]
+    last = max(lasts, key=byte_order, default="")
+    if byte_order(last) < _DROPIN:
         return DROPIN
     # "~" comes after the "." of ".conf".
     name = last[: -len(".conf")] + "~kubens.conf"
@@ -129,15 +131,17 @@ def dropin_name(units: list[Unit]) -> str:
         return ""
 
 
-def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory) -> str:
-    """The text of a member's drop-in. The unit has no refusals. Raises escape.Unwritable."""
+def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory, bond: str) -> str:
+    """The text of a member's drop-in, of which bond is what they all have. The unit has no refusals.
+
+    Raises escape.Unwritable.
+    """
     service, _ = losses(unit, member.mode, namespace)
     if member.mode == ENV:
         service += render.environment(namespace)
     else:
         service += _wrapped(unit, namespace, inventory)
-    sections = (("Unit", render.dependencies(namespace)), ("Service", service))
-    return render.text(f"{member.file}:{member.line}", sections)
+    return render.header(f"{member.file}:{member.line}") + bond + render.section("Service", service)
 
 
 def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> list[tuple[str, str]]:
@@ -161,7 +165,7 @@ def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> lis
 
 def _is_flat(text: str) -> bool:
     """Whether the specifiers in a file name leave it one."""
-    return all(part[:1] in _FLAT_SPECIFIERS for part in text.replace("%%", "").split("%")[1:])
+    return "%" not in text or all(part[:1] in _FLAT_SPECIFIERS for part in text.replace("%%", "").split("%")[1:])
 
 
 def _line(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:

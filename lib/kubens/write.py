@@ -63,13 +63,12 @@ def _write_tree(tree: Tree, output: str, early: str) -> None:
     _make_directory(f"{output}/.kubens")
     _make_directory(staging)
     _make_directory(f"{staging}/units")
-    _make_directory(f"{staging}/dropins")
     _make_file(f"{staging}/namespace.conf", tree.record)
     _make_file(f"{staging}/{tree.digest}", "")
     for path, target in tree.links.items():
         _make_directory(f"{staging}/units/{path[: path.rindex('/')]}")
         _make_link(target, f"{staging}/units/{path}")
-    made = set()
+    made: set[str] = set()
     for path, text in tree.files.items():
         directory, _, name = path.rpartition("/")
         if not directory:
@@ -77,6 +76,8 @@ def _write_tree(tree: Tree, output: str, early: str) -> None:
             posix.link(f"{output}/{path}", f"{staging}/units/{path}")
             continue
         if name not in made:
+            if not made:
+                _make_directory(f"{staging}/dropins")
             made.add(name)
             _make_directory(f"{staging}/dropins/{name}")
         unit = directory[:-2]

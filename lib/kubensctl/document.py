@@ -1,6 +1,6 @@
 """The file that kubensctl writes, through configparser.
 
-configparser knows a section of one name once; this file has a [MountNamespace] for each namespace. So the file is read
+configparser knows a section of one name once; this file has a section for each namespace. So the file is read
 as a row of documents with one section each, and written as such. The backport from PyPI is used where it is installed:
 it is one and the same on every Python. The standard library's does as well, because of what comes out kubensctl
 lets the generator's own reader say whether it is what was meant, before it is written.
@@ -9,6 +9,7 @@ lets the generator's own reader say whether it is what was meant, before it is w
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kubensctl.failure import Failure
@@ -21,9 +22,13 @@ else:
     except ImportError:
         import configparser
 
-SECTION = "MountNamespace"
+# A namespace: the kind of its section, and its name.
+Place = tuple[str, str]
+MOUNT, NETWORK = "MountNamespace", "NetworkNamespace"
+# The settings of each kind that list units.
+LISTS = {MOUNT: ("Wrap", "Env"), NETWORK: ("Services",)}
 HEADER = """\
-# Kept by kubensctl(1): wrap, env and release write this file anew, and comments in it are lost.
+# Kept by kubensctl(1): wrap, env, release, join and leave write this file anew, and comments in it are lost.
 # What you want to write by hand belongs into another file of this directory: kubens.conf(5).
 """
 
@@ -62,41 +67,52 @@ class Document:
         if parser.sections():
             self._parsers.append(parser)
 
-    def _named(self, name: str) -> list[configparser.SectionProxy]:
-        """The sections of a namespace."""
-        return [
-            parser[SECTION]
-            for parser in self._parsers
-            if parser.has_section(SECTION) and (parser[SECTION].get("Name") or "kubens") == name
-        ]
+    def _sections(self) -> Iterator[tuple[Place, configparser.SectionProxy]]:
+        for parser in self._parsers:
+            for section in LISTS:
+                if parser.has_section(section):
+                    default = "kubens" if section == MOUNT else ""
+                    yield (section, parser[section].get("Name") or default), parser[section]
 
-    def members(self) -> set[tuple[str, str]]:
+    def members(self) -> set[tuple[Place, str]]:
         """(namespace, unit) for all that stands in the file."""
         return {
-            (parser[SECTION].get("Name") or "kubens", unit)
-            for parser in self._parsers
-            if parser.has_section(SECTION)
-            for key in ("Wrap", "Env")
-            for unit in _units(parser[SECTION], key)
+            (place, unit)
+            for place, section in self._sections()
+            for key in LISTS[place[0]]
+            for unit in _units(section, key)
         }
 
-    def add(self, name: str, key: str, unit: str) -> None:
-        sections = self._named(name)
-        if not sections:
-            self._read([f"[{SECTION}]\n", f"Name={name}\n"], 0)
-            sections = self._named(name)
-        _set(sections[0], key, [*_units(sections[0], key), unit])
+    def places(self) -> set[Place]:
+        """The namespaces that the file has anything to say of."""
+        return {place for place, _ in self._sections()}
 
-    def remove(self, name: str, key: str, unit: str) -> None:
-        for section in self._named(name):
-            if unit in _units(section, key):
+    def add(self, place: Place, key: str, unit: str) -> None:
+        section = self._section(place)
+        _set(section, key, [*_units(section, key), unit])
+
+    def remove(self, place: Place, key: str, unit: str) -> None:
+        for found, section in self._sections():
+            if found == place and unit in _units(section, key):
                 _set(section, key, [listed for listed in _units(section, key) if listed != unit])
+
+    def set_types(self, place: Place, types: Sequence[str]) -> None:
+        """Say what a network namespace is made of."""
+        _set(self._section(place), "Types", types)
+
+    def _section(self, place: Place) -> configparser.SectionProxy:
+        """The first section of a namespace, made where there is none."""
+        found = [section for named, section in self._sections() if named == place]
+        if found:
+            return found[0]
+        self._read([f"[{place[0]}]\n", f"Name={place[1]}\n"], 0)
+        return self._section(place)
 
     def text(self) -> str:
         """The whole file. A section that says nothing but its name is left out: it would still make a namespace."""
         parts = [HEADER]
         for parser in self._parsers:
-            if parser.sections() == [SECTION] and set(parser[SECTION]) <= {"Name"}:
+            if all(section in LISTS and set(parser[section]) <= {"Name"} for section in parser.sections()):
                 continue
             written = io.StringIO()
             parser.write(written, space_around_delimiters=False)
@@ -109,8 +125,8 @@ def _units(section: configparser.SectionProxy, key: str) -> list[str]:
     return [word if "." in word else f"{word}.service" for word in section.get(key, "").split()]
 
 
-def _set(section: configparser.SectionProxy, key: str, units: list[str]) -> None:
-    if units:
-        section[key] = " ".join(units)
+def _set(section: configparser.SectionProxy, key: str, words: Sequence[str]) -> None:
+    if words:
+        section[key] = " ".join(words)
     else:
         section.pop(key, None)

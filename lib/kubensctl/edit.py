@@ -1,34 +1,33 @@
-"""`kubensctl wrap`, `env` and `release`: who belongs to which namespace, in the one file that is kubensctl's own."""
+"""`kubensctl wrap`, `env`, `release`, `join`, `leave`: who belongs to which namespace, in the one file that is
+kubensctl's own."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from kubens import config, names
-from kubens.config import ENV, WRAP, Configuration, MountNamespace
+from kubens import config, names, netns
+from kubens.config import ENV, JOIN, WRAP, Configuration, MountNamespace
 from kubens.files import Root, Unreadable
 from kubens.finding import ERROR, Finding
-from kubensctl import changes, manager, plan, planning, report, terminal
-from kubensctl.document import Document
+from kubens.netns import NetworkNamespace
+from kubensctl import changes, manager, plan, planning, replace, report, terminal
+from kubensctl.document import MOUNT, NETWORK, Document, Place
 from kubensctl.failure import Failure
-from kubensctl.planning import Draft, Planned
+from kubensctl.planning import Configured, Draft, Planned
 from kubensctl.verbs import Parser, Verbs, add_root
 
-DIRECTORY = "/etc/kubens"
-FILE = DIRECTORY + "/50-kubensctl.conf"
-_KEYS = {WRAP: "Wrap", ENV: "Env"}
-RELEASE = "release"
+FILE = "/etc/kubens/50-kubensctl.conf"
+RELEASE, LEAVE = "release", "leave"
 DEFAULT = "kubens"
-
-
+_KEYS = {WRAP: "Wrap", ENV: "Env", JOIN: "Services"}
+_KINDS: dict[str, type[Configured]] = {MOUNT: MountNamespace, NETWORK: NetworkNamespace}
 _SUMMARIES = {
     WRAP: "have services started in the namespace, by putting nsenter in front of their commands",
     ENV: "have services told of the namespace by $KUBENSMNT, to enter it by themselves",
-    RELEASE: "take services out of their namespace",
+    RELEASE: "take services out of their mount namespace",
+    JOIN: "have services run in a network namespace",
+    LEAVE: "take services out of a network namespace",
 }
 _EXAMPLES = {
     WRAP: """\
@@ -36,15 +35,20 @@ _EXAMPLES = {
   kubensctl wrap --namespace blue buildkit""",
     ENV: "  kubensctl env --now crio",
     RELEASE: "  kubensctl release --now k3s",
+    JOIN: "  kubensctl join --now blue transmission",
+    LEAVE: "  kubensctl leave --now blue transmission",
 }
 
 
 def declare(verbs: Verbs) -> None:
     for name, summary in _SUMMARIES.items():
         verb = verbs.add(name, summary, _EXAMPLES[name], run)
+        if name in (JOIN, LEAVE):
+            verb.add_argument("namespace", metavar="NETNS", help="the network namespace")
+        else:
+            default = "the one that they are in" if name == RELEASE else DEFAULT
+            verb.add_argument("--namespace", metavar="NAME", help=f"the namespace, {default} by default")
         verb.add_argument("units", metavar="UNIT", nargs="+", help="a service; .service is understood")
-        default = "the one that they are in" if name == RELEASE else DEFAULT
-        verb.add_argument("--namespace", metavar="NAME", help=f"the namespace, {default} by default")
         add_changes(verb)
 
 
@@ -59,43 +63,50 @@ def run(arguments: argparse.Namespace) -> int:
     root = Root(arguments.root)
     if arguments.now and root.path:
         raise Failure("--now restarts services of the machine that runs: leave out --root")
-    units = list(dict.fromkeys(map(_service_name, arguments.units)))
+    verb = arguments.verb
+    section = NETWORK if verb in (JOIN, LEAVE) else MOUNT
+    units = list(dict.fromkeys(_unit_name(unit, section) for unit in arguments.units))
     out = terminal.standard_output()
     # Before anything is changed: what cannot be reloaded shall not wait for the next boot in silence.
     bus = None if root.path or (arguments.dry_run and not arguments.now) else manager.connect()
-    with _locked(root, arguments.dry_run):
+    with replace.locked(root, FILE, arguments.dry_run):
         old = _read(root)
-        document = _parse(root, old or "")
-        touched = _edit(document, root, arguments.verb, units, arguments.namespace)
-        new = document.text()
-        planned = _check(root, old or "", new, arguments.verb, units, touched)
+        edit = Edit(root, _parse(root, old or ""), section)
+        if verb in (RELEASE, LEAVE):
+            touched = edit.release(units, arguments.namespace)
+        else:
+            touched = edit.declare(units, verb, arguments.namespace or DEFAULT)
+        new = edit.document.text()
+        planned = _check(root, old or "", new, section, units, touched)
         if arguments.dry_run:
             plan.show_lines(out, plan.unified(FILE, old, new))
         elif touched and new != old:
-            replace(root.path + FILE, new)
-    for unit, name in touched.items():
-        out.line(f"{unit}: {_outcome(arguments, name, changed=new != old)}")
+            replace.replace(root.path + FILE, new)
+    for unit, (name, mode) in touched.items():
+        out.line(f"{unit}: {_outcome(name, mode, arguments.dry_run, changed=new != old)}")
     if bus is None or (arguments.dry_run and not arguments.now):
         return 0
     # What is declared elsewhere may still have to be brought in.
-    namespaces = list(dict.fromkeys(touched.values())) or [arguments.namespace or DEFAULT]
+    namespaces = list(dict.fromkeys(name for name, _ in touched.values())) or [arguments.namespace or DEFAULT]
     return changes.Changes(out, bus, planned, arguments.now, arguments.dry_run).apply(
-        namespaces, arguments.verb == RELEASE
+        _KINDS[section], namespaces, verb in (RELEASE, LEAVE)
     )
 
 
-def _outcome(arguments: argparse.Namespace, name: str, changed: bool) -> str:
-    would = "would be " if arguments.dry_run else "" if changed else "already "
-    if arguments.verb == RELEASE:
+def _outcome(name: str, mode: str, dry_run: bool, changed: bool) -> str:
+    would = "would be " if dry_run else "" if changed else "already "
+    if not mode:
         return f"{would}released from {name}"
-    return f"{would}declared for {name}, by {_KEYS[arguments.verb]}= in {FILE}"
+    return f"{would}declared for {name}, by {_KEYS[mode]}= in {FILE}"
 
 
-def _service_name(text: str) -> str:
+def _unit_name(text: str, section: str) -> str:
     name = text if names.kind(text) else text + ".service"
     if not names.kind(name):
         raise Failure(f"{text}: not a unit name")
-    if names.suffix(name) != "service":
+    if section == NETWORK and names.suffix(name) not in ("service", "socket"):
+        raise Failure(f"{name}: neither a service nor a socket")
+    if section == MOUNT and names.suffix(name) != "service":
         raise Failure(f"{name}: not a service; only services run commands")
     return name
 
@@ -114,135 +125,149 @@ def _parse(root: Root, text: str) -> Document:
     document = Document(text, FILE)
     read = Configuration()
     config.read_file(read, Draft(root, FILE, text), FILE)
-    members = {(namespace.name, unit) for namespace in read.mount_namespaces.values() for unit in namespace.members}
+    members = {
+        ((section, namespace.name), unit)
+        for section in _KINDS
+        for namespace in _namespaces(read, section).values()
+        for unit in namespace.members
+    }
     if members != document.members():
         doubtful = ", ".join(sorted({unit for _, unit in members ^ document.members()}))
         raise Failure(f"{FILE} was edited by hand, and is not clear about {doubtful}: one line for each list")
     return document
 
 
-def _edit(document: Document, root: Root, verb: str, units: Sequence[str], namespace: str | None) -> dict[str, str]:
-    """Change the document; the namespace of each unit that it was changed for. All of them or none: raises Failure."""
-    elsewhere = config.load(Draft(root, FILE, ""))
-    live = config.load_live(root).mount_namespaces
-    touched = {}
-    for unit in units:
-        if verb == RELEASE:
-            touched[unit] = _release(document, elsewhere, live, unit, namespace)
-        elif _declare(document, elsewhere, unit, verb, namespace or DEFAULT):
-            touched[unit] = namespace or DEFAULT
-    return touched
+def _namespaces(configuration: Configuration, section: str) -> dict[str, MountNamespace] | dict[str, NetworkNamespace]:
+    return configuration.mount_namespaces if section == MOUNT else configuration.network_namespaces
 
 
-def _declare(document: Document, elsewhere: Configuration, unit: str, mode: str, name: str) -> bool:
-    """False where that is what is declared already, somewhere else."""
-    problem = config.bad_namespace_name(name)
-    if problem:
-        raise Failure(f"--namespace {name} {problem}")
-    for other, key, place in _declarations(elsewhere, unit):
-        if other != name:
-            raise Failure(f"{unit} is in namespace {other} by {place}: remove it there first")
-        if key != mode:
-            raise Failure(f"{unit} is in {_KEYS[key]}= at {place}, and not in a file of kubensctl's: change it there")
-        terminal.standard_error().line(f"kubensctl: {unit} is declared so already, by {place}")
-        return False
-    for other, listed in document.members():
-        if listed == unit and other != name:
-            raise Failure(f"{unit} is in namespace {other}: first: kubensctl release {unit}")
-    for key in _KEYS.values():
-        document.remove(name, key, unit)
-    document.add(name, _KEYS[mode], unit)
-    return True
+# What became of a unit: the namespace that it was changed for, and its mode there; "" for none.
+Outcome = tuple[str, str]
 
 
-def _release(
-    document: Document, elsewhere: Configuration, live: dict[str, MountNamespace], unit: str, name: str | None
-) -> str:
-    """Take the unit out; the namespace that it was in, or is in still because that lives."""
-    places = [place for other, _, place in _declarations(elsewhere, unit) if name in (None, other)]
-    if places:
-        raise Failure(f"{unit} is declared in {places[0]}, which is not kubensctl's to edit: remove it there")
-    declared = sorted(found for found, listed in document.members() if listed == unit and name in (None, found))
-    for found in declared:
+class Edit:
+    """Changes of the document, all of them about namespaces of one kind. All units or none: raises Failure."""
+
+    def __init__(self, root: Root, document: Document, section: str) -> None:
+        self.document = document
+        self._root = root
+        self._section = section
+        self._elsewhere = config.load(Draft(root, FILE, ""))
+        self._live = _namespaces(config.load_live(root), section)
+
+    def declare(self, units: Sequence[str], mode: str, name: str) -> dict[str, Outcome]:
+        problem = config.bad_namespace_name(name) if self._section == MOUNT else netns.bad_name(name)
+        if problem:
+            raise Failure(f"{'--namespace ' if self._section == MOUNT else ''}{name} {problem}")
+        place = (self._section, name)
+        if self._section == NETWORK:
+            self._make_known(place)
+        return {unit: (name, mode) for unit in units if self._declare(place, unit, mode)}
+
+    def _make_known(self, place: Place) -> None:
+        """A network namespace is more than a name: somebody has to have said what it is made of."""
+        name = place[1]
+        if place in self.document.places() or name in self._elsewhere.network_namespaces:
+            return
+        types = _enabled_types(self._root, name)
+        if not types:
+            raise Failure(
+                f"no network namespace {name} is configured: first declare it in a file of /etc/kubens, "
+                f"with [NetworkNamespace], Name={name} and Types=; kubens.conf(5)"
+            )
+        self.document.set_types(place, types)
+
+    def _declare(self, place: Place, unit: str, mode: str) -> bool:
+        """False where that is what is declared already, somewhere else."""
+        for other, key, where in _declarations(self._elsewhere, self._section, unit):
+            if other != place[1]:
+                raise Failure(f"{unit} is in namespace {other} by {where}: remove it there first")
+            if key != mode:
+                raise Failure(
+                    f"{unit} is in {_KEYS[key]}= at {where}, and not in a file of kubensctl's: change it there"
+                )
+            terminal.standard_error().line(f"kubensctl: {unit} is declared so already, by {where}")
+            return False
+        for other_place, listed in self.document.members():
+            if listed == unit and other_place[0] == place[0] and other_place != place:
+                verb = "release" if self._section == MOUNT else f"leave {other_place[1]}"
+                raise Failure(f"{unit} is in namespace {other_place[1]}: first: kubensctl {verb} {unit}")
+        self._remove(place, unit)
+        self.document.add(place, _KEYS[mode], unit)
+        return True
+
+    def release(self, units: Sequence[str], name: str | None) -> dict[str, Outcome]:
+        """name: None for whichever they are in."""
+        return {unit: (self._release(unit, name), "") for unit in units}
+
+    def _release(self, unit: str, name: str | None) -> str:
+        """Take the unit out; the namespace that it was in, or is in still because that lives."""
+        declarations = _declarations(self._elsewhere, self._section, unit)
+        places = [where for other, _, where in declarations if name in (None, other)]
+        if places:
+            raise Failure(f"{unit} is declared in {places[0]}, which is not kubensctl's to edit: remove it there")
+        declared = sorted(
+            place[1]
+            for place, listed in self.document.members()
+            if listed == unit and place[0] == self._section and name in (None, place[1])
+        )
+        for found in declared:
+            self._remove((self._section, found), unit)
+        kept = [found for found in self._live if unit in self._live[found].members and name in (None, found)]
+        if declared or kept:
+            return (declared or kept)[0]
+        raise Failure(f"{unit} is not declared" + (f" for namespace {name}" if name else " anywhere"))
+
+    def _remove(self, place: Place, unit: str) -> None:
         for key in _KEYS.values():
-            document.remove(found, key, unit)
-    kept = [found for found in live if unit in live[found].members and name in (None, found)]
-    if declared or kept:
-        return (declared or kept)[0]
-    raise Failure(f"{unit} is not declared" + (f" for namespace {name}" if name else " anywhere"))
+            self.document.remove(place, key, unit)
 
 
-def _declarations(configuration: Configuration, unit: str) -> list[tuple[str, str, str]]:
+def _enabled_types(root: Root, name: str) -> list[str]:
+    """The types that a namespace gets by `systemctl enable netns-TYPE@NAME`, in the order of their names."""
+    found: dict[str, None] = {}
+    for directory in ("/etc/systemd/system", "/usr/lib/systemd/system"):
+        for wants in _listed(root, directory):
+            for unit in _listed(root, f"{directory}/{wants}") if wants.endswith(".wants") else ():
+                kind, _, instance = unit.removesuffix(".service").partition("@")
+                if kind.startswith("netns-") and instance == name:
+                    found[kind[len("netns-") :]] = None
+    return sorted(found)
+
+
+def _listed(root: Root, directory: str) -> list[str]:
+    try:
+        return root.names(directory)
+    except (OSError, Unreadable):
+        return []
+
+
+def _declarations(configuration: Configuration, section: str, unit: str) -> list[tuple[str, str, str]]:
     """(namespace, mode, FILE:LINE) wherever the unit is a member."""
     return [
         (namespace.name, member.mode, f"{member.file}:{member.line}")
-        for namespace in configuration.mount_namespaces.values()
+        for namespace in _namespaces(configuration, section).values()
         for member in namespace.members.values()
         if member.unit == unit
     ]
 
 
-def _check(root: Root, old: str, new: str, verb: str, units: Sequence[str], touched: dict[str, str]) -> Planned:
+def _check(root: Root, old: str, new: str, section: str, units: Sequence[str], touched: dict[str, Outcome]) -> Planned:
     """The plan with the new text. Raises Failure unless the generator reads it as meant, and refuses nothing for it."""
     after = planning.make(Draft(root, FILE, new))
     for unit in units:
-        found = {(name, mode) for name, mode, _ in _declarations(after.configuration, unit)}
-        meant = {(touched[unit], verb)} if unit in touched and verb != RELEASE else set()
-        if unit in touched and found != meant:
+        found = {(name, mode) for name, mode, _ in _declarations(after.configuration, section, unit)}
+        if unit in touched and found != {touched[unit]} - {(touched[unit][0], "")}:
             raise Failure(f"another file overrules {FILE} for {unit}: kubensctl check, and mend it there")
     known = {(finding.unit, finding.reason) for finding in _errors(planning.make(Draft(root, FILE, old)).plan.findings)}
     fresh = [finding for finding in _errors(after.plan.findings) if (finding.unit, finding.reason) not in known]
     if fresh:
         # The last word on the namespace is about a line that is not written.
         report.show(terminal.standard_error(), after.root, [finding for finding in fresh if finding.file != FILE])
-        raise Failure("nothing is changed: the namespace would be refused as a whole")
+        whole = "the namespace would be refused as a whole" if section == MOUNT else "it would be refused"
+        raise Failure(f"nothing is changed: {whole}")
     return after
 
 
 def _errors(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity == ERROR]
-
-
-@contextlib.contextmanager
-def _locked(root: Root, read_only: bool) -> Iterator[None]:
-    """Two kubensctl at once must not each write what the other did not know."""
-    if read_only:
-        yield
-        return
-    try:
-        os.makedirs(root.path + DIRECTORY, mode=0o755, exist_ok=True)
-        directory = os.open(root.path + DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise Failure(f"{root.path}{DIRECTORY}: {error.strerror}") from None
-    if not os.access(root.path + DIRECTORY, os.W_OK):
-        raise Failure(f"{root.path}{DIRECTORY} cannot be written to; try as root")
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(directory)
-
-
-def replace(path: str, text: str) -> None:
-    """Put a file in place; interrupted at any time, it is the old or the new one. The caller holds the lock."""
-    directory, name = os.path.split(path)
-    # Hidden, so the generator does not read it; always the same, so that an interrupted run leaves one at most.
-    draft = f"{directory}/.{name}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(draft)
-    try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

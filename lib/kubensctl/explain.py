@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 
 from kubens import execs, names, syntax
-from kubens.config import ENV, EXEC_SETTINGS, WRAP, Member, MountNamespace
+from kubens.config import ENV, EXEC_SETTINGS, JOIN, WRAP, Member, MountNamespace
 from kubens.files import Root
 from kubens.finding import ERROR, Finding
 from kubens.units import Unit
 from kubensctl import planning, report, terminal
 from kubensctl.failure import Failure
-from kubensctl.planning import GENERATED, Planned
+from kubensctl.planning import GENERATED, Configured, Planned
 from kubensctl.terminal import BOLD, GREEN, GREY, PLAIN, RED, Painted, Terminal, printable
 from kubensctl.verbs import Verbs, add_root
 
-_KEYS = {WRAP: "Wrap=", ENV: "Env="}
+_KEYS = {WRAP: "Wrap=", ENV: "Env=", JOIN: "Services="}
 
 
 def declare(verbs: Verbs) -> None:
@@ -29,16 +29,21 @@ def run(arguments: argparse.Namespace) -> int:
     root = Root(arguments.root)
     planned = planning.make(root)
     unit = load(root, arguments.unit)
-    found = membership(planned, unit)
     out = terminal.standard_output()
+    found = memberships(planned, unit)
     _show_head(out, planned, unit, found)
-    commands = found[0].wrap_commands if found and found[1].mode == WRAP else ()
+    commands = [key for namespace, member in found if member.mode == WRAP for key in wrapped_commands(namespace)]
     for key in EXEC_SETTINGS:
         if key in unit.service:
             _show_setting(out, unit, key, key in commands)
-    if found is not None:
-        _show_outcome(out, planned, unit, *found)
+    if not planned.switched_off:
+        _show_dropins(out, planned, unit)
+    _show_refusals(out, planned, unit, found)
     return 0
+
+
+def wrapped_commands(namespace: Configured) -> tuple[str, ...]:
+    return namespace.wrap_commands if isinstance(namespace, MountNamespace) else ()
 
 
 def load(root: Root, name: str) -> Unit:
@@ -53,34 +58,38 @@ def load(root: Root, name: str) -> Unit:
     return unit
 
 
-def membership(planned: Planned, unit: Unit) -> tuple[MountNamespace, Member] | None:
-    """The namespace that the unit is declared for, and where."""
-    for namespace in planned.namespaces:
+def memberships(planned: Planned, unit: Unit) -> list[tuple[Configured, Member]]:
+    """The namespaces that the unit is declared for, and where; one of a kind at most."""
+    found: dict[type, tuple[Configured, Member]] = {}
+    for namespace in planned.all_namespaces:
         for listed, member in planned.members(namespace).items():
             named = planned.inventory.units.get(listed)
             if named is not None and named.name in (unit.name, names.template_of(unit.name)):
-                return namespace, member
-    return None
+                found.setdefault(type(namespace), (namespace, member))
+    return list(found.values())
 
 
-def _show_head(out: Terminal, planned: Planned, unit: Unit, found: tuple[MountNamespace, Member] | None) -> None:
+def _show_head(out: Terminal, planned: Planned, unit: Unit, found: list[tuple[Configured, Member]]) -> None:
     out.line(out.paint(unit.name, BOLD))
     _field(out, "Unit file", unit.path)
     for number, dropin in enumerate(unit.dropins):
         _field(out, "" if number else "Drop-ins", dropin)
-    if found is None:
+    if not found:
         _field(out, "Namespace", "none: kubens leaves it as it is")
-        return
-    namespace, member = found
-    _field(out, "Namespace", f"{namespace.name}, by {_KEYS[member.mode]} in {member.file}:{member.line}")
+    for namespace, member in found:
+        title = "Namespace" if isinstance(namespace, MountNamespace) else "Network"
+        _field(out, title, f"{namespace.name}, by {_KEYS[member.mode]} in {member.file}:{member.line}")
+        _field(out, "Outcome", *_outcome(planned, unit, namespace, member))
+
+
+def _outcome(planned: Planned, unit: Unit, namespace: Configured, member: Member) -> Painted:
     if planned.switched_off:
-        _field(out, "Outcome", "none: kubens=0 is on the kernel command line", RED)
-    elif planned.dropin(unit) is None:
-        _field(out, "Outcome", "refused" if _refusals(planned, unit, namespace) else "left as it is", RED)
-    elif planned.errors_about(member.unit):
-        _field(out, "Outcome", "kept from starting outside while the namespace lives", RED)
-    else:
-        _field(out, "Outcome", {WRAP: "wrapped", ENV: "told by $KUBENSMNT"}[member.mode], GREEN)
+        return "none: kubens=0 is on the kernel command line", RED
+    if planned.dropin(unit, namespace) is None:
+        return ("refused" if _refusals(planned, unit, namespace) else "left as it is"), RED
+    if planned.errors_about(member.unit):
+        return "kept from starting outside while the namespace lives", RED
+    return {WRAP: "wrapped", ENV: "told by $KUBENSMNT", JOIN: "joins"}[member.mode], GREEN
 
 
 def _field(out: Terminal, name: str, text: str, colour: str = PLAIN) -> None:
@@ -106,29 +115,46 @@ def _show_setting(out: Terminal, unit: Unit, key: str, wrapped: bool) -> None:
     out.table(rows, indent=2)
 
 
-def _show_outcome(out: Terminal, planned: Planned, unit: Unit, namespace: MountNamespace, member: Member) -> None:
-    dropin = planned.dropin(unit)
-    if dropin is not None and not planned.switched_off:
-        path, text = dropin
-        out.line(f"\nApplied last, {GENERATED}/{path}:")
+def _show_dropins(out: Terminal, planned: Planned, unit: Unit) -> None:
+    dropins = planned.dropins(unit)
+    for number, (path, text) in enumerate(dropins.items(), 1):
+        out.line(f"\nApplied {'last' if number == len(dropins) else 'then'}, {GENERATED}/{path}:")
         for section in syntax.parse(text).sections:
             out.line(f"  [{section.name}]")
             for key, value, _ in section.assignments:
                 out.line("  " + _painted(out, unit, key, value))
-    refusals = planned.errors_about(member.unit) or _refusals(planned, unit, namespace)
+
+
+def _show_refusals(out: Terminal, planned: Planned, unit: Unit, found: list[tuple[Configured, Member]]) -> None:
+    refusals: list[Finding] = []
+    for namespace, member in found:
+        for finding in planned.errors_about(member.unit) or _refusals(planned, unit, namespace):
+            if finding not in refusals:
+                refusals.append(finding)
     if refusals:
         out.line("\nWhy not:")
         report.show(out, planned.root, refusals)
 
 
-def _refusals(planned: Planned, unit: Unit, namespace: MountNamespace) -> list[Finding]:
+def _refusals(planned: Planned, unit: Unit, namespace: Configured) -> list[Finding]:
     """The errors for which this unit, or with it the whole namespace, is refused."""
-    units = {namespace.unit, namespace.record_unit, unit.name}
-    for listed in planned.members(namespace):
-        loaded = planned.inventory.units.get(listed)
-        units.update((listed, loaded.name if loaded else listed))
-    return [finding for finding in planned.plan.findings
-            if finding.severity == ERROR and (finding.unit in units or not finding.file)]  # fmt: skip
+    units = {namespace.record_unit, unit.name}
+    places = {(namespace.file, namespace.line)}
+    if isinstance(namespace, MountNamespace):
+        units.add(namespace.unit)
+        for listed in planned.members(namespace):
+            loaded = planned.inventory.units.get(listed)
+            units.update((listed, loaded.name if loaded else listed))
+    else:
+        # Here each member is refused for itself.
+        units.update((namespace.maker, *namespace.units))
+        places.update(namespace.types.values())
+    return [
+        finding
+        for finding in planned.plan.findings
+        if finding.severity == ERROR
+        and (finding.unit in units or not finding.file or (not finding.unit and (finding.file, finding.line) in places))
+    ]
 
 
 def _painted(out: Terminal, unit: Unit, key: str, value: str) -> str:

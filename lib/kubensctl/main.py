@@ -7,12 +7,12 @@ import signal
 import sys
 
 import kubens
-from kubensctl import check, compile, edit, explain, plan, status, terminal
+from kubensctl import check, compile, edit, explain, netns, plan, status, terminal
 from kubensctl.failure import Failure
 from kubensctl.verbs import Parser, Verbs
 
 # In the order of --help. A module that has verbs declares them in `declare(verbs)`.
-MODULES = (status, check, plan, explain, edit, compile)
+MODULES = (status, check, plan, explain, edit, netns, compile)
 
 DESCRIPTION = "See, check and change which services run in the shared namespaces of kubens."
 
@@ -38,6 +38,13 @@ What would that do?
 
 Back to how it was:
   kubensctl release --now containerd kubelet
+
+Have a service run in a network namespace, and back on the host:
+  kubensctl join --now blue transmission
+  kubensctl leave --now blue transmission
+
+Look around where a service is:
+  kubensctl netns exec transmission.service
 
 For machines that cannot run the generator:
   kubensctl compile --root tree --format ignition

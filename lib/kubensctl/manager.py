@@ -82,7 +82,10 @@ class Manager:
 
     def instances(self, template: str) -> list[str]:
         """The units that are loaded of a template."""
-        pattern = template.replace("@.", "@*.")
+        return self.loaded(template.replace("@.", "@*."))
+
+    def loaded(self, pattern: str) -> list[str]:
+        """The units that are loaded and whose names match a pattern, as systemctl(1) has them."""
         answer = self._call(b"ListUnitsByPatterns", _strings(()) + _strings((pattern,)))
         return sorted(_text(unit[0]) for unit in answer or ())
 

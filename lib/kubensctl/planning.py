@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Union
 
 from kubens import boot, config, inventory, names, plan, write
 from kubens.config import Configuration, Member, MountNamespace
-from kubens.files import SIZE_MAX, Root
+from kubens.files import SIZE_MAX, Root, byte_order
 from kubens.finding import ERROR, Finding
 from kubens.inventory import Inventory
+from kubens.netns import NetworkNamespace
 from kubens.plan import Plan
 from kubens.units import Unit, Units
 
-if TYPE_CHECKING:
-    pass
+# A namespace as configured, of either kind.
+Configured = Union[MountNamespace, NetworkNamespace]
 
 # Where systemd puts what the generator writes into its first directory.
 GENERATED = "/run/systemd/generator"
@@ -52,16 +53,41 @@ class Planned:
 
     @property
     def namespaces(self) -> list[MountNamespace]:
-        """All that are configured, then those that only live on."""
-        configured = self.configuration.mount_namespaces
-        live = self.live.mount_namespaces
-        return [*configured.values(), *(ns for name, ns in live.items() if name not in configured)]
+        """The mount namespaces: all that are configured, then those that only live on."""
+        configured, live = self.configuration.mount_namespaces, self.live.mount_namespaces
+        return [*configured.values(), *(live[name] for name in live if name not in configured)]
 
-    def members(self, namespace: MountNamespace) -> dict[str, Member]:
+    @property
+    def networks(self) -> list[NetworkNamespace]:
+        """The network namespaces, likewise."""
+        configured, live = self.configuration.network_namespaces, self.live.network_namespaces
+        return [*configured.values(), *(live[name] for name in live if name not in configured)]
+
+    @property
+    def all_namespaces(self) -> list[Configured]:
+        return [*self.namespaces, *self.networks]
+
+    def live_one(self, namespace: Configured) -> Configured | None:
+        """The namespace as it was configured when it started, None where it does not live."""
+        if isinstance(namespace, MountNamespace):
+            return self.live.mount_namespaces.get(namespace.name)
+        return self.live.network_namespaces.get(namespace.name)
+
+    def is_configured(self, namespace: Configured) -> bool:
+        if isinstance(namespace, MountNamespace):
+            return namespace.name in self.configuration.mount_namespaces
+        return namespace.name in self.configuration.network_namespaces
+
+    def is_planned(self, namespace: Configured) -> bool:
+        """Whether there is anything of it in the plan."""
+        name = namespace.name if isinstance(namespace, MountNamespace) else namespace.record
+        return any(tree.name == name for tree in self.plan.trees)
+
+    def members(self, namespace: Configured) -> dict[str, Member]:
         """Those that are declared, and those that a living namespace keeps until it stops."""
-        live = self.live.mount_namespaces.get(namespace.name)
-        return {**namespace.members, **{name: member for name, member in (live.members if live else {}).items()
-                                        if name not in namespace.members}}  # fmt: skip
+        live = self.live_one(namespace)
+        kept = {name: member for name, member in live.members.items() if name not in namespace.members} if live else {}
+        return {**namespace.members, **kept}
 
     def errors_about(self, unit: str) -> list[Finding]:
         """Why a unit, by the name it was listed under, cannot be a member."""
@@ -69,15 +95,22 @@ class Planned:
         names = {unit, loaded.name if loaded else unit}
         return [finding for finding in self.plan.findings if finding.severity == ERROR and finding.unit in names]
 
-    def dropin(self, unit: Unit) -> tuple[str, str] | None:
-        """The drop-in that the plan has for a unit: its path below the output directory, and its text."""
+    def dropins(self, unit: Unit) -> dict[str, str]:
+        """The drop-ins that the plan has for a unit, in the order applied: text by path below the output directory."""
+        found: dict[str, tuple[str, str]] = {}
         # That of a template is that of its instances, but for those that have files of their own.
-        for name in (unit.name, names.template_of(unit.name)):
+        for unit_name in (names.template_of(unit.name), unit.name):
             for tree in self.plan.trees:
                 for path, text in tree.files.items():
-                    if path.startswith(f"{name}.d/"):
-                        return path, text
-        return None
+                    directory, _, name = path.partition("/")
+                    if directory == f"{unit_name}.d":
+                        found[name] = (path, text)
+        return dict(found[name] for name in sorted(found, key=byte_order))
+
+    def dropin(self, unit: Unit, namespace: Configured) -> tuple[str, str] | None:
+        """That of them which is for this namespace: its path, and its text."""
+        suffix = "kubens.conf" if isinstance(namespace, MountNamespace) else "kubens-netns.conf"
+        return next((pair for pair in self.dropins(unit).items() if pair[0].endswith(suffix)), None)
 
     def write(self, output: str, early: str = "") -> list[Finding]:
         """Write what the boot would write into its first two directories; what could not be written."""

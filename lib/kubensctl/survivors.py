@@ -10,6 +10,8 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from kubensctl import processes
+
 # CRI-O gives each conmon a scope of its own, outside of its service: crio-conmon-ID.scope.
 _SCOPES = "crio-"
 
@@ -30,11 +32,11 @@ def find(units: Collection[str], main: Collection[int], pinned: Collection[int])
     main: process ids. pinned: numbers of namespaces. A container is in a namespace of its own, with a root directory of
     its own; what has the host's root directory is no container. Only root sees where the processes of others are.
     """
-    host = _namespace("1")
+    host = processes.namespace_of(1, "mnt")
     found = []
     for pid, unit in _of(units):
-        namespace = _namespace(str(pid))
-        if pid in main or namespace is None or namespace in pinned or not _has_the_root_of_the_host(pid):
+        namespace = processes.namespace_of(pid, "mnt")
+        if pid in main or not namespace or namespace in pinned or not _has_the_root_of_the_host(pid):
             continue
         if namespace != host:
             found.append(Survivor(pid, unit, "an earlier namespace", _command(pid)))
@@ -46,29 +48,11 @@ def find(units: Collection[str], main: Collection[int], pinned: Collection[int])
 def _of(units: Collection[str]) -> Iterator[tuple[int, str]]:
     """(process, unit) of all that is in the control group of one of these, or in a scope of CRI-O's."""
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-        groups = _control_group(pid).split("/")
+        groups = processes.control_group(pid).split("/")
         for group in groups:
             if group in units or (group.startswith(_SCOPES) and group.endswith(".scope")):
                 yield pid, group
                 break
-
-
-def _control_group(pid: int) -> str:
-    """In systemd's hierarchies (cgroups(7)): the second one, and the first where that is not used. Empty if gone."""
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-            paths = {name: path for _, name, path in (line.rstrip("\n").split(":", 2) for line in file)}
-    except OSError:
-        return ""
-    unified = paths.get("", "/")
-    return unified if unified != "/" else paths.get("name=systemd", "")
-
-
-def _namespace(pid: str) -> int | None:
-    try:
-        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
-    except OSError:
-        return None
 
 
 def _has_the_root_of_the_host(pid: int) -> bool:

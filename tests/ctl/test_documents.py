@@ -35,9 +35,15 @@ def _section(text: str, title: str, underline: str = "=") -> str:
     return re.split(rf"\n[^\n]+\n(?:=+|{re.escape(underline)}+)\n", rest)[0]
 
 
-def _verbs() -> dict[str, argparse.ArgumentParser]:
-    actions = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
-    return dict(actions[0].choices)
+def _verbs(of: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """All verbs by what is typed: "status", and "netns list" where there is a group."""
+    found = {}
+    for action in (of or parser())._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, verb in action.choices.items():
+                inner = _verbs(verb)
+                found.update({f"{name} {more}": inner[more] for more in inner} or {name: verb})
+    return found
 
 
 def _options(verb: argparse.ArgumentParser) -> set[str]:
@@ -93,18 +99,17 @@ def test_the_page_has_every_command_setting() -> None:
 
 def test_help_of_every_verb_has_examples_that_the_verb_takes() -> None:
     for name, verb in _verbs().items():
-        text = kubensctl(name, "--help").stdout
+        text = kubensctl(*name.split(), "--help").stdout
         examples = re.findall(r"^  kubensctl (.*?)(?:   .*)?$", text, re.MULTILINE)
         assert examples, name
         for example in examples:
-            arguments = example.split()
-            assert arguments[0] == name
-            verb.parse_args(arguments[1:])
+            assert f"{example} ".startswith(f"{name} ")
+            verb.parse_args(example[len(name) :].split())
 
 
 def test_examples_of_the_program_are_what_it_takes() -> None:
     examples = re.findall(r"^  kubensctl (.*)$", kubensctl("--help").stdout, re.MULTILINE)
-    assert {example.split()[0] for example in examples} == set(_verbs())
+    assert {example.split()[0] for example in examples} == {name.split()[0] for name in _verbs()}
     for example in examples:
         parser().parse_args(example.split())
 
@@ -122,13 +127,13 @@ def test_a_wrong_command_line(arguments: tuple[str, ...]) -> None:
 
 def test_the_page_has_every_verb_and_option() -> None:
     page = _page("kubensctl.1.rst")
-    synopsis = {line.split("**")[3]: line for line in _section(page, "SYNOPSIS").splitlines() if line}
-    described = set(re.findall(r"^(\w+)$", _section(page, "VERBS"), re.MULTILINE))
+    synopsis = [line for line in _section(page, "SYNOPSIS").splitlines() if line]
+    described = set(re.findall(r"^(\w+(?: \w+)?)$", _section(page, "VERBS"), re.MULTILINE))
     options = set(re.findall(r"(?:^|, )(--[\w-]+)", _section(page, "OPTIONS"), re.MULTILINE))
     assert described == set(_verbs())
     assert options == {"--version"}.union(*map(_options, _verbs().values()))
     for name, verb in _verbs().items():
-        line = next(line for line in synopsis.values() if f"**{name}**" in line)
+        line = next(line for line in synopsis if all(f"**{word}**" in line for word in name.split()))
         assert set(re.findall(r"--[\w-]+", line)) == _options(verb) - {"--help"}, name
 
 
@@ -186,13 +191,15 @@ def _complete(shell: str, path: str, *words: str) -> set[str]:
 
 @pytest.mark.parametrize("shell", [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("bash", "fish")])
 def test_completion_has_every_verb_and_option(shell: str, path: str) -> None:
-    assert _complete(shell, path, "") >= set(_verbs())
+    assert _complete(shell, path, "") >= {name.split()[0] for name in _verbs()}
+    assert _complete(shell, path, "netns", "") == {"list", "save", "exec"}
     assert _complete(shell, path, "wr") == {"wrap"}
     assert _complete(shell, path, "--v") == {"--version"}
     for name, verb in _verbs().items():
-        assert _complete(shell, path, name, "--") == _options(verb), name
-    for name in ("wrap", "env", "release", "explain"):
-        assert _complete(shell, path, name, "k") == {"kubelet.service", "k3s@.service"}
+        assert _complete(shell, path, *name.split(), "--") == _options(verb), name
+    for words in ("wrap", "env", "release", "explain", "join blue", "leave --now blue"):
+        assert _complete(shell, path, *words.split(), "k") == {"kubelet.service", "k3s@.service"}
+    assert _complete(shell, path, "netns", "exec", "kubele") == {"kubelet.service"}
     assert _complete(shell, path, "status", "kub") == {"kubens"}
     assert _complete(shell, path, "wrap", "--namespace", "kub") == {"kubens"}
     assert _complete(shell, path, "wrap", "kubelet.service", "k3") == {"k3s@.service"}
@@ -209,6 +216,9 @@ def test_completion_has_every_verb_and_option(shell: str, path: str) -> None:
         ("wrap --dry", "wrap --dry-run "),
         ("wrap --namesp", "wrap --namespace "),
         ("check --js", "check --json "),
+        ("netns exe", "netns exec "),
+        ("netns exec kube", "netns exec kubelet.service "),
+        ("join blue kube", "join blue kubelet.service "),
         ("plan --out", "plan --output "),
         ("explain k3", "explain k3s@.service "),
     ],
@@ -220,7 +230,7 @@ def test_completion_in_zsh(typed: str, completed: str, path: str) -> None:
 def test_completion_in_zsh_names_every_verb_and_option() -> None:
     text = (COMPLETION / "_kubensctl").read_text()
     for name, verb in _verbs().items():
-        assert re.search(rf"""['"]{name}:""", text)
+        assert re.search(rf"""['"]{name.split()[-1]}:""", text)
         assert all(option in text for option in _options(verb))
 
 

@@ -54,6 +54,11 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def is_noncharacter(char: str) -> bool:
+    """Whether Unicode has set it apart as no character at all; systemd takes such for no Unicode."""
+    return ord(char) & 0xFFFE == 0xFFFE or "\ufdd0" <= char <= "\ufdef"
+
+
 def join(*parts: str) -> str:
     """Join as Go's filepath.Join does: purely lexical, cleaned, and no part resets the ones before it."""
     text = "/".join(part for part in parts if part)
@@ -135,6 +140,19 @@ def word(argument: str) -> str:
     return argument if _PLAIN_ARGUMENT.issuperset(argument) else _quote(argument, expanded=True)
 
 
+def environment(name: str, value: str) -> str:
+    """A variable as the value of Environment=, systemd.exec(5); what is_noncharacter() systemd drops."""
+    return _quote(f"{name}={value}", expanded=False)
+
+
+def setting_word(text: str) -> str:
+    """A word in a list of paths, such as ReadWritePaths=: quoted where it must be, % doubled."""
+    text = specifiers(text)
+    if _PLAIN_ARGUMENT.issuperset(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def _quote(argument: str, expanded: bool) -> str:
     if "\0" in argument:
         raise PodError(f"{argument!r} has a NUL, which no command line can hold")
@@ -150,8 +168,8 @@ def _spell(char: str) -> str:
         return f"\\x{ord(char) & 0xFF:02x}"
     if not is_utf8(char):
         raise PodError(f"{char!r} is half of a surrogate pair, which is no character")
-    if ord(char) & 0xFFFE == 0xFFFE or "\ufdd0" <= char <= "\ufdef":
-        # systemd takes noncharacters for no Unicode, written out or as \u; as bytes they pass (247 to 262).
+    if is_noncharacter(char):
+        # Neither written out nor as \u; as bytes they pass (247 to 262).
         return "".join(f"\\x{byte:02x}" for byte in char.encode())
     if char < " " or char == "\x7f":
         return f"\\x{ord(char):02x}"

@@ -36,12 +36,13 @@ from kubens.pods.manifest import (
     parse_image_manifest,
     parse_pod_manifest,
 )
-from kubens.pods.mounts import generate_mounts, is_mount_read_only
+from kubens.pods.mounts import is_mount_read_only
 from kubens.pods.plan import volumes_to_kvm_disk_args
 from kubens.pods.pod import Pod, get_app_hashes, get_flavor, get_machine_id, load_pod
 from kubens.pods.quantity import Quantity
 from kubens.pods.stage1 import (
     app_to_systemd_mount_units,
+    generate_mounts,
     pod_to_nspawn_args,
     pod_to_systemd,
     pod_to_systemd_host_mount_units,

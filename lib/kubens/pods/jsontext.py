@@ -6,8 +6,6 @@ anything is done with them.
 
 from __future__ import annotations
 
-import json
-
 from kubens.pods.errors import ManifestError
 from kubens.pods.escape import is_utf8
 
@@ -28,6 +26,26 @@ class Number(str):
     __slots__ = ()
 
 
+class Members(dict[str, object]):
+    """An object's members by name; by the name in lower case where case does not count, as in Go.
+
+    spelled: the names as they were written. asked: those that a reader has had a use for.
+    """
+
+    __slots__ = ("any_case", "asked", "spelled")
+
+    def __init__(self, any_case: bool) -> None:
+        super().__init__()
+        self.any_case = any_case
+        self.spelled: dict[str, str] = {}
+        self.asked: set[str] = set()
+
+    def ask(self, name: str) -> object:
+        key = name.lower() if self.any_case else name
+        self.asked.add(key)
+        return self.get(key)
+
+
 class Node:
     """A JSON value and where it is. Its methods give it as the type that the schema wants, or refuse."""
 
@@ -41,10 +59,10 @@ class Node:
         return ManifestError(self.path, reason)
 
     def get(self, name: str) -> Node | None:
-        """A member, None where it is absent or null. Go finds members whatever their case."""
-        if not isinstance(self.value, dict):
+        """A member, None where it is absent or null."""
+        if not isinstance(self.value, Members):
             raise self.refuse("must be an object")
-        value = self.value.get(name.lower())
+        value = self.value.ask(name)
         return None if value is None else Node(value, f"{self.path}.{name}")
 
     def need(self, name: str) -> Node:
@@ -85,11 +103,21 @@ class Node:
 
 
 def parse(text: str) -> Node:
-    """The document's value; ManifestError where it is no JSON or breaks a bound."""
+    """The document's value; ManifestError where it is no JSON or breaks a bound. Case does not count in keys."""
+    return check(load(text), any_case=True)
+
+
+def load(text: str) -> object:
+    """The document as it was written, its objects as Pairs: nothing is checked but that it is JSON, and its length."""
     if len(text) > TEXT_MAX:
         raise ManifestError("$", f"is longer than {TEXT_MAX} characters")
     try:
-        value = json.loads(
+        import json
+    except ImportError:
+        reason = "cannot be read, this Python has no module json: install python3, not python3-minimal alone"
+        raise ManifestError("$", reason) from None
+    try:
+        return json.loads(
             text, object_pairs_hook=Pairs, parse_int=Number, parse_float=Number, parse_constant=_no_constant
         )
     except json.JSONDecodeError as error:
@@ -97,36 +125,63 @@ def parse(text: str) -> Node:
         raise ManifestError("$", f"no JSON: {error.msg} in {place}") from None
     except RecursionError:
         raise ManifestError("$", f"is nested more than {DEPTH_MAX} deep") from None
-    return Node(_checked(value, "$", 0), "$")
+
+
+def check(value: object, any_case: bool) -> Node:
+    """What load() gave, its bounds, keys and characters checked."""
+    return Node(_checked(value, "$", 0, any_case), "$")
+
+
+def unasked(node: Node) -> list[str]:
+    """The paths of members that no reader had a use for; what is below one of them is not listed."""
+    found: list[str] = []
+    if isinstance(node.value, Members):
+        for key, value in node.value.items():
+            path = _member(node.path, node.value.spelled[key])
+            found += unasked(Node(value, path)) if key in node.value.asked else [path]
+    elif isinstance(node.value, list):
+        for index, value in enumerate(node.value):
+            found += unasked(Node(value, f"{node.path}[{index}]"))
+    return found
 
 
 def _no_constant(name: str) -> object:
     raise ManifestError("$", f"{name} is no JSON number")
 
 
-def _checked(value: object, path: str, depth: int) -> object:
-    """The value, its objects as dicts of lower-case keys; depth, lengths, keys and characters are checked."""
+def _checked(value: object, path: str, depth: int, any_case: bool) -> object:
+    """The value, its objects as Members; depth, lengths, keys and characters are checked."""
     if depth > DEPTH_MAX:
         raise ManifestError(path, f"is nested more than {DEPTH_MAX} deep")
     if isinstance(value, Pairs):
-        return _checked_members(value, path, depth)
+        return _checked_members(value, path, depth, any_case)
     if isinstance(value, list):
         if len(value) > LIST_MAX:
             raise ManifestError(path, f"has {len(value)} elements; {LIST_MAX} are allowed")
-        return [_checked(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [_checked(item, f"{path}[{index}]", depth + 1, any_case) for index, item in enumerate(value)]
     if isinstance(value, str) and not is_utf8(value):
         raise ManifestError(path, "has half of a surrogate pair, which is no character")
     return value
 
 
-def _checked_members(pairs: Pairs, path: str, depth: int) -> dict[str, object]:
+def _checked_members(pairs: Pairs, path: str, depth: int, any_case: bool) -> Members:
     if len(pairs) > LIST_MAX:
         raise ManifestError(path, f"has {len(pairs)} members; {LIST_MAX} are allowed")
-    members: dict[str, object] = {}
-    for key, value in pairs:
-        plain = key.isascii() and key.isidentifier()
-        place = f"{path}.{key}" if plain else f"{path}[{json.dumps(key)}]"
-        if key.lower() in members:
-            raise ManifestError(place, "is there twice (upper and lower case are the same)")
-        members[key.lower()] = _checked(value, place, depth + 1)
+    members = Members(any_case)
+    for name, value in pairs:
+        place = _member(path, name)
+        key = name.lower() if any_case else name
+        if key in members:
+            case = " (upper and lower case are the same)" if any_case else ""
+            raise ManifestError(place, f"is there twice{case}")
+        members[key] = _checked(value, place, depth + 1, any_case)
+        members.spelled[key] = name
     return members
+
+
+def _member(path: str, name: str) -> str:
+    if name.isascii() and name.isidentifier():
+        return f"{path}.{name}"
+    import json
+
+    return f"{path}[{json.dumps(name)}]"

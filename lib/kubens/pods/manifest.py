@@ -293,7 +293,12 @@ class ImageManifest(Record):
 
 def parse_pod_manifest(text: str) -> PodManifest:
     """Parse a PodManifest; ManifestError for anything that the schema or safety does not allow."""
-    node = _document(text, "PodManifest")
+    return pod_manifest(parse(text))
+
+
+def pod_manifest(node: Node) -> PodManifest:
+    """parse_pod_manifest() of what is JSON already."""
+    _check_kind(node, "PodManifest")
     return PodManifest(
         apps=_unique([_runtime_app(item) for item in node.items("apps")], node.path + ".apps"),
         volumes=_unique([_volume(item) for item in node.items("volumes")], node.path + ".volumes"),
@@ -306,7 +311,8 @@ def parse_pod_manifest(text: str) -> PodManifest:
 
 def parse_image_manifest(text: str) -> ImageManifest:
     """Parse an ImageManifest; ManifestError as in parse_pod_manifest."""
-    node = _document(text, "ImageManifest")
+    node = parse(text)
+    _check_kind(node, "ImageManifest")
     app = node.get("app")
     return ImageManifest(
         name=_identifier(node.need("name")),
@@ -324,12 +330,10 @@ def octal_mode(mode: str) -> int:
     return int(mode, 8)
 
 
-def _document(text: str, kind: str) -> Node:
-    node = parse(text)
+def _check_kind(node: Node, kind: str) -> None:
     ac_kind = node.need("acKind")
     if ac_kind.string() != kind:
         raise ac_kind.refuse(f"must be {kind}")
-    return node
 
 
 def _version(node: Node) -> str:

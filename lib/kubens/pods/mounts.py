@@ -1,11 +1,10 @@
-"""Which volume is mounted where in an app, and whether it can be written to. Pure but for a warning."""
+"""Which volume is mounted where in an app, and whether it can be written to. Pure."""
 
 from __future__ import annotations
 
 from kubens.pods.errors import ManifestError, PodError
 from kubens.pods.escape import target
-from kubens.pods.log import log
-from kubens.pods.manifest import App, Mount, MountPoint, RuntimeApp, Volume
+from kubens.pods.manifest import App, MountPoint, RuntimeApp, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,27 +12,19 @@ if TYPE_CHECKING:
 
 
 class Bind:
-    """A volume mounted in an app. path: absolute, seen from the app's root. where: its JSON path."""
+    """A volume mounted in an app. path: absolute, seen from the app's root. where: its JSON path.
 
-    __slots__ = ("path", "read_only", "volume", "where")
+    implicit: the volume is one that the manifest does not declare.
+    """
 
-    def __init__(self, volume: Volume, path: str, read_only: bool, where: str) -> None:
+    __slots__ = ("implicit", "path", "read_only", "volume", "where")
+
+    def __init__(self, volume: Volume, path: str, read_only: bool, where: str, implicit: bool = False) -> None:
+        self.implicit = implicit
         self.volume = volume
         self.path = path
         self.read_only = read_only
         self.where = where
-
-
-def generate_mounts(ra: RuntimeApp, volumes: dict[str, Volume]) -> tuple[list[Mount], dict[str, Volume]]:
-    """The app's mounts, and the volumes with those added that only its mount points ask for.
-
-    Mounts of the manifest come first, then the app's mount points that these do not cover. Paths are cleaned.
-    Nothing that is passed in is changed. ManifestError for an unknown volume and for targets that overlap.
-    """
-    binds = generate_binds(ra, volumes)
-    complete = dict(volumes)
-    complete.update((bind.volume.name, bind.volume) for bind in binds)
-    return [Mount(bind.volume.name, bind.path) for bind in binds], complete
 
 
 def is_mount_read_only(vol: Volume, mount_points: list[MountPoint]) -> bool:
@@ -56,7 +47,11 @@ def pod_binds(apps: list[RuntimeApp], volumes: list[Volume]) -> list[list[Bind]]
 
 
 def generate_binds(ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection[str] = ()) -> list[Bind]:
-    """generate_mounts with all that is known of each. taken: names of volumes of other apps."""
+    """What is mounted in an app: its mounts, then those of its mount points that these do not cover.
+
+    Paths are cleaned, nothing that is passed in is changed. taken: names of volumes of other apps. ManifestError for an
+    unknown volume and for targets that overlap.
+    """
     app = complete_app(ra)
     paths = [_point_path(app, index) for index in range(len(app.mountPoints))]
     flags = _Flags(app.mountPoints, paths)
@@ -70,7 +65,7 @@ def generate_binds(ra: RuntimeApp, volumes: dict[str, Volume], taken: Collection
         volume = volumes.get(point.name) or implicit.get(point.name)
         if volume is None:
             volume = implicit[point.name] = _implicit(ra, point, volumes, taken, where)
-        binds.append(Bind(volume, path, flags.read_only(volume, path), where))
+        binds.append(Bind(volume, path, flags.read_only(volume, path), where, implicit=point.name in implicit))
     check_overlap(binds)
     return binds
 
@@ -92,10 +87,18 @@ def located_target(path: str, where: str) -> str:
 
 def check_overlap(binds: list[Bind]) -> None:
     """Refuse two mounts at one path, and one below another: which hides which would depend on their order."""
-    placed = sorted(binds, key=lambda bind: bind.path.split("/"))
-    for above, below in zip(placed, placed[1:]):
-        if below.path == above.path or below.path.startswith(above.path.rstrip("/") + "/"):
-            raise ManifestError(below.where, f"{below.path} overlaps with {above.path} of {above.where}")
+    found = overlap([(bind.path, bind.where) for bind in binds])
+    if found is not None:
+        raise found
+
+
+def overlap(places: list[tuple[str, str]]) -> ManifestError | None:
+    """What is wrong with mounts at these paths, which come with their JSON paths."""
+    placed = sorted(places, key=lambda place: place[0].split("/"))
+    for (above, first), (below, second) in zip(placed, placed[1:]):
+        if below == above or below.startswith(above.rstrip("/") + "/"):
+            return ManifestError(second, f"{below} overlaps with {above} of {first}")
+    return None
 
 
 class _Flags:
@@ -141,8 +144,4 @@ def _implicit(
         name = f"{ra.name}-{name}"
     if name in taken or name in volumes:
         raise ManifestError(where + ".name", f"has no volume; declare one, {name!r} is taken")
-    log.print(
-        f"warning: no volume for mount point {point.name!r} of app {ra.name!r}; it gets an empty one, "
-        "which will vanish when the pod is garbage-collected"
-    )
     return Volume(name, "empty")

@@ -7,9 +7,9 @@ import os
 from kubens.pods.errors import ManifestError, PodError
 from kubens.pods.escape import join
 from kubens.pods.layout import STAGE1_MNT_DIR, UNITS_DIR, rel_app_rootfs_path, stage1_rootfs_path
-from kubens.pods.log import diag
-from kubens.pods.manifest import RuntimeApp, Volume
-from kubens.pods.mounts import Bind, check_overlap, pod_binds
+from kubens.pods.log import diag, log
+from kubens.pods.manifest import Mount, RuntimeApp, Volume
+from kubens.pods.mounts import Bind, check_overlap, generate_binds, pod_binds
 from kubens.pods.plan import (
     default_target,
     plan_app,
@@ -23,6 +23,19 @@ from kubens.pods.tree import beneath, write
 from kubens.pods.units import Plan, Unit
 
 KVM = "kvm"
+
+
+def generate_mounts(ra: RuntimeApp, volumes: dict[str, Volume]) -> tuple[list[Mount], dict[str, Volume]]:
+    """The app's mounts, and the volumes with those added that only its mount points ask for.
+
+    Mounts of the manifest come first, then the app's mount points that these do not cover. Paths are cleaned.
+    Nothing that is passed in is changed. ManifestError for an unknown volume and for targets that overlap.
+    """
+    binds = generate_binds(ra, volumes)
+    _warn_of_implicit(ra, binds)
+    complete = dict(volumes)
+    complete.update((bind.volume.name, bind.volume) for bind in binds)
+    return [Mount(bind.volume.name, bind.path) for bind in binds], complete
 
 
 def write_default_target(pod: Pod) -> None:
@@ -48,7 +61,7 @@ def pod_to_systemd(pod: Pod, interactive: bool, flavor: str, private_users: str)
     rootfs = stage1_rootfs_path(pod.root)
     binds_of_apps: list[list[Bind]] = [[] for _ in apps]
     if flavor == KVM:
-        binds_of_apps = pod_binds(apps, pod.manifest.volumes)
+        binds_of_apps = _binds(apps, pod.manifest.volumes)
     plan = Plan()
     for ra, binds in zip(apps, binds_of_apps):
         try:
@@ -65,7 +78,7 @@ def pod_to_nspawn_args(pod: Pod) -> list[str]:
     rootfs = stage1_rootfs_path(pod.root)
     binds_of_apps = [
         _resolved(rootfs, ra.name, binds)
-        for ra, binds in zip(pod.manifest.apps, pod_binds(pod.manifest.apps, pod.manifest.volumes))
+        for ra, binds in zip(pod.manifest.apps, _binds(pod.manifest.apps, pod.manifest.volumes))
     ]
     plan, arguments = plan_nspawn(pod, binds_of_apps, os.path.abspath(pod.root))
     write(pod.root, plan)
@@ -82,8 +95,23 @@ def app_to_systemd_mount_units(root: str, app_name: str, volumes: list[Volume], 
 
     The staging directories of volumes of kind host must be there: pod_to_systemd_host_mount_units makes them.
     """
-    (binds,) = pod_binds([ra], volumes)
+    (binds,) = _binds([ra], volumes)
     write(root, _plan_mounts(root, app_name, binds, units_dir))
+
+
+def _binds(apps: list[RuntimeApp], volumes: list[Volume]) -> list[list[Bind]]:
+    binds_of_apps = pod_binds(apps, volumes)
+    for ra, binds in zip(apps, binds_of_apps):
+        _warn_of_implicit(ra, binds)
+    return binds_of_apps
+
+
+def _warn_of_implicit(ra: RuntimeApp, binds: list[Bind]) -> None:
+    for volume in {bind.volume.name: bind.volume for bind in binds if bind.implicit}.values():
+        log.print(
+            f"warning: no volume {volume.name!r} for app {ra.name!r}; it gets an empty one, "
+            "which will vanish when the pod is garbage-collected"
+        )
 
 
 def _failed(ra: RuntimeApp, error: PodError) -> ManifestError:
