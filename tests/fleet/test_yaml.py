@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubensctl.formats import yaml_text
@@ -23,6 +23,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.one_of(st.lists(_VALUES, min_size=1), st.dictionaries(_TEXTS, _VALUES, min_size=1)))
 def test_round_trip(value: Any) -> None:
     assert yaml.safe_load(yaml_text.document(value)) == value

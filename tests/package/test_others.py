@@ -47,9 +47,13 @@ def test_rpm(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     (package,) = tmp_path.glob("rpm/RPMS/noarch/*.rpm")
     assert package.name == f"kubens-{__version__}-1.noarch.rpm"
-    listed = subprocess.run(["rpm", "-qpl", package], check=True, capture_output=True, text=True).stdout.splitlines()
+    listed = _query(package, "--list").splitlines()
     assert "/usr/lib/systemd/system-generators/kubens-generator" in listed
     assert "/usr/share/man/man1/kubensctl.1" in listed
     assert not [path for path in listed if path.endswith(".pyc")]
-    configuration = subprocess.run(["rpm", "-qpc", package], check=True, capture_output=True, text=True).stdout
-    assert configuration == "/etc/kubens/services.conf\n"
+    assert _query(package, "--configfiles") == "/etc/kubens/services.conf\n"
+
+
+def _query(package: Path, what: str) -> str:
+    command = ["rpm", "--query", what, "--package", str(package)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

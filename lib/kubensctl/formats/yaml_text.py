@@ -13,7 +13,7 @@ _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 
 
 def document(value: Json) -> str:
-    return "".join(f"{line}\n" if line.strip() else "\n" for line in _lines(value))
+    return "".join(f"{line}\n" for line in _lines(value))
 
 
 def _lines(value: Json) -> list[str]:
