@@ -43,7 +43,7 @@ NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptab
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-releases corpus check-faults fuzz lint bench bench-node docs releases deb rpm check-packages
+.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases corpus check-faults fuzz lint bench bench-node docs releases deb rpm check-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -142,6 +142,9 @@ check-packages: setup releases ## walk through the life of the packages on every
 check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with a real container runtime, on each of NODE_RELEASES
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node $(ARGS)
 
+check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the test with kubelet, built from Debian's source (some minutes)
+	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node/test_kubelet.py $(ARGS)
+
 .venv/node: tests/node/requirements.txt .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
@@ -190,6 +193,10 @@ endef
 
 $(TREES)/%:
 	$(call debootstrap)
+
+$(NODES)/kubelet: tests/node/kubelet.sh
+	mkdir -p $(@D)
+	tests/node/kubelet.sh $(MIRROR) $@
 
 $(NODES)/%:
 	$(call debootstrap,$(COMMA)$(NODE_PACKAGES))

@@ -110,6 +110,9 @@ class _Builder:
         kept = [member for member in members.values() if self._add(namespace, member, live, dropins)]
         tree = Tree(namespace.record, _section(namespace, kept))
         tree.files.update(dropins)
+        for before, unit in zip(namespace.units, namespace.units[1:]):
+            text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", [("After", before)]),))
+            tree.files[f"{unit}.d/zz-kubens-netns.conf"] = text
         for target in namespace.wanted_by:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
