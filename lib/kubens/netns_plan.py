@@ -121,9 +121,10 @@ class _Builder:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
         tree.digest = plan.digest(tree)
-        tree.files[namespace.record_unit] = render.record_service(
-            namespace.record, namespace.maker, tree.digest, self._inventory.tools
-        )
+        if namespace.recorded:
+            tree.files[namespace.record_unit] = render.record_service(
+                namespace.record, namespace.maker, tree.digest, self._inventory.tools
+            )
         return tree
 
     def _obstacles(self, namespace: NetworkNamespace) -> list[Finding]:
@@ -251,8 +252,10 @@ class _Builder:
     def _bond(self, namespace: NetworkNamespace) -> list[tuple[str, str]]:
         """After and with the namespace as it is configured, which is more than that it is there."""
         units = " ".join(namespace.units)
-        record = namespace.record_unit
-        return [("BindsTo", units), ("After", units), ("Wants", record), ("After", record)]
+        bond = [("BindsTo", units), ("After", units)]
+        if namespace.recorded:
+            bond += [("Wants", namespace.record_unit), ("After", namespace.record_unit)]
+        return bond
 
     def _dropin(self, namespace: NetworkNamespace, member: Member, unit: Unit) -> str:
         settings = [("NetworkNamespacePath", namespace.path)]
