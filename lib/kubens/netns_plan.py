@@ -48,6 +48,10 @@ def add(
     for name in order:
         if live_only and name not in networks.live:
             continue
+        namespace, mounts = configuration.network_namespaces.get(name), configuration.mount_namespaces.get(name)
+        if namespace is not None and mounts is not None:
+            reason = f"Name={name} is that of a mount namespace, too ({mounts.file}:{mounts.line}): rename one of them"
+            made.findings.append(Finding(WARNING, namespace.file, namespace.line, "", reason))
         builder = _Builder(configuration, inventory, networks, wrapped, joined)
         tree = builder.build(name)
         made.findings += builder.findings
