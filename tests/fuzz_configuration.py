@@ -68,7 +68,7 @@ NAMES = (
 # All that a drop-in may say.
 KEYS = (
     {"Requires", "Wants", "BindsTo", "After", "PartOf", "Environment", "EnvironmentFile", "SyslogIdentifier",
-     "PrivateMounts", "SuccessExitStatus"}
+     "PrivateMounts", "SuccessExitStatus", "DefaultDependencies", "Before", "Conflicts", "JoinsNamespaceOf"}
     | set(config.EXEC_SETTINGS)
     | sandbox.KEYS
 )  # fmt: skip

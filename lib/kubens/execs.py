@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kubens import syntax
+from kubens.command import UNKNOWN_PREFIXES
 from kubens.config import EXEC_SETTINGS
 
 TYPE_CHECKING = False
@@ -50,6 +51,16 @@ def search_path(unit: Unit) -> str:
     return ":".join(found)
 
 
+def is_plain(search: str) -> bool:
+    """Whether a search path is read alike by all releases: of others some stop half-way, and some go on."""
+    return _ODD_IN_PATH.isdisjoint(search) and all(
+        part.startswith("/") and ".." not in part.split("/") for part in (search.split(":") if search else ())
+    )
+
+
+_ODD_IN_PATH = frozenset("%\\\"'")
+
+
 # What every release from 247 to 262 knows; of any other a line is refused or not, depending on the release.
 _SPECIFIERS = frozenset("abcfghijlmnoprstuvwBCEGHIJLNPRSTUVW")
 # An instance's name decides what these make of a path: nothing, slashes, characters that none may have.
@@ -80,6 +91,8 @@ def _untold_commands(setting: Setting) -> str:
                 return f"{program} is taken by some releases of systemd only"
             if program.strip(syntax.BLANKS) != program:
                 return "some releases of systemd lose the blank around the program's path"
+        if program[:1] in UNKNOWN_PREFIXES:
+            return f"{program[0]} in front of {program[1:]} may be a prefix of a later systemd"
         if "|" in command.marks:
             return "the prefix | runs the line through a shell: write the shell itself"
     return ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kubens import config, execs, names, render, sandbox
+from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
+from kubens.files import Unreadable
 from kubens.units import Setting, Unit, Units
 
 TYPE_CHECKING = False
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 # Needed only by some shapes of units; looked for when one comes up.
 OPTIONAL_TOOLS = ("perl", "bash")
+# Where Podman reads what its generator makes services from, and what each kind of file adds to the name.
+QUADLETS = ("/etc/containers/systemd", "/run/containers/systemd", "/usr/share/containers/systemd")
+_QUADLET_KINDS = {
+    "container": "", "kube": "", "volume": "-volume", "network": "-network", "image": "-image", "build": "-build",
+    "pod": "-pod",
+}  # fmt: skip
+# The search directories that come after a generator's.
+_BELOW_GENERATORS = ("/usr/", "/lib/")
 KUBENSENTER = ("/usr/bin/kubensenter", "/usr/local/bin/kubensenter")
 
 # Where systemd looks for a program without a slash (DEFAULT_PATH_NORMAL; /sbin and /bin where /usr is not merged).
@@ -41,6 +50,7 @@ class Inventory:
     foreign: members that another generator will make, with the file they come from. instances: by template.
     early: by real unit name, how a unit comes to be ordered before what NAME.service waits for: the setting (None for a
     .wants link) that starts the chain, and the early unit at its end.
+    quadlets: services that Podman makes, with the files; None where nobody asked.
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
     programs: what a name without a slash resolves to, by (name, search path).
     tools: where each is, or usually is; missing: those that are nowhere.
@@ -60,6 +70,7 @@ class Inventory:
         "networks",
         "pods",
         "programs",
+        "quadlets",
         "services",
         "taken",
         "tools",
@@ -75,6 +86,7 @@ class Inventory:
         self.early: dict[str, tuple[Setting | None, str]] = {}
         self.services: dict[str, Unit] = {}
         self.taken: dict[str, str] = {}
+        self.quadlets: dict[str, str] | None = None
         self.programs: dict[tuple[str, str], str] = {}
         self.tools: dict[str, str] = {}
         self.missing: list[str] = []
@@ -132,9 +144,13 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
     unit = inventory.units[name] = units.load(name)
     if unit is None:
         inventory.absent[name] = "masked" if units.find(name) == "masked" else "not installed"
-        source = _foreign_source(root, name)
+        source = _foreign_source(inventory, root, name) if inventory.absent[name] != "masked" else ""
         if source:
             inventory.foreign[name] = source
+    elif unit.path.startswith(_BELOW_GENERATORS) and unit.unreadable is None:
+        source = _quadlets(inventory, root).get(unit.name, "")
+        if source:
+            unit.unreadable = (source, 0, f"the generator that reads it makes a unit that comes before {unit.path}")
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
         inventory.instances[name] = units.instances_of(name)
@@ -142,20 +158,48 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
             _load(inventory, units, root, instance)
 
 
-def _foreign_source(root: Root, name: str) -> str:
+def _foreign_source(inventory: Inventory, root: Root, name: str) -> str:
     """The file that another generator will make this unit from, "" where none is known."""
     if names.suffix(name) != "service":
         return ""
-    stem = name[: -len(".service")]
-    for path in (
-        f"/etc/init.d/{stem}",
-        f"/etc/containers/systemd/{stem}.container",
-        f"/run/containers/systemd/{stem}.container",
-        f"/usr/share/containers/systemd/{stem}.container",
-    ):
+    # systemd-sysv-generator(8) leaves .sh out of the name.
+    for path in (f"/etc/init.d/{name[: -len('.service')]}", f"/etc/init.d/{name[: -len('.service')]}.sh"):
         if root.is_file(path):
             return path
-    return ""
+    quadlets = _quadlets(inventory, root)
+    return quadlets.get(name) or quadlets.get(names.template_of(name), "")
+
+
+def _quadlets(inventory: Inventory, root: Root) -> dict[str, str]:
+    """The services that podman-systemd.unit(5) makes of files, by name."""
+    if inventory.quadlets is not None:
+        return inventory.quadlets
+    found = inventory.quadlets = {}
+    waiting = [*QUADLETS]
+    while waiting:
+        directory = waiting.pop(0)
+        try:
+            entries = root.entries(directory)
+        except (OSError, Unreadable):
+            continue
+        for name, is_link in entries.items():
+            stem, dot, kind = name.rpartition(".")
+            if dot and kind in _QUADLET_KINDS:
+                for service in (f"{stem}{_QUADLET_KINDS[kind]}.service", *_service_names(root, f"{directory}/{name}")):
+                    found.setdefault(service, f"{directory}/{name}")
+            elif not is_link and name != "users":
+                waiting.append(f"{directory}/{name}")
+    return found
+
+
+def _service_names(root: Root, path: str) -> list[str]:
+    """What the file wants its service to be called."""
+    try:
+        text = root.read(path) or ""
+    except (OSError, Unreadable):
+        return []
+    sections = syntax.parse(text, frozenset(("ServiceName",))).sections
+    return [f"{value}.service" for section in sections for _, value, _ in section.assignments]
 
 
 def tool(root: Root, name: str) -> str:

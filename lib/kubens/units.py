@@ -447,7 +447,9 @@ class Units:
                     continue
                 if reason:
                     # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
-                    if fragment:
+                    if key not in _KNOWN_TO_ALL:
+                        unit.unreadable = (path, line, f"{key}= is not known to every release of systemd, and {reason}")
+                    elif fragment:
                         unit.refused = (path, line, f"{key}={value}: {reason}")
                     elif setting.commands:
                         into.setdefault(key, []).append(setting)
@@ -465,6 +467,7 @@ class Units:
 
 IGNORED = "ignored"
 _WITH_SYNTAX = frozenset((*EXEC_SETTINGS, "WorkingDirectory"))
+_KNOWN_TO_ALL = _WITH_SYNTAX - {"ExecReloadPost"}
 
 
 def _take(key: str, setting: Setting) -> str:

@@ -45,7 +45,8 @@ def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Invent
         if namespace.allow_sandbox_loss and obstacle.neutral is not None:
             continue
         found.append(_obstacle(obstacle, unit))
-    for key in namespace.wrap_commands if mode == WRAP else ():
+    # Of commands that cannot be told there is nothing more to say.
+    for key in namespace.wrap_commands if mode == WRAP and not untold else ():
         found += _bad_commands(unit, key, namespace, inventory)
     directory = working_directory(unit).lstrip("-")
     if mode == WRAP and directory.startswith("~"):
@@ -84,8 +85,10 @@ def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, invent
         return "a program with = in its path cannot be run in a WorkingDirectory=-: link it to another name"
     if not command.program.startswith("/"):
         search = execs.search_path(unit)
-        if "%" in command.program or "%" in search:
+        if "%" in command.program:
             return "a program without a slash and with specifiers cannot be told: write its path"
+        if not execs.is_plain(search):
+            return f"ExecSearchPath={search} is not made of plain absolute paths: write the program's path"
         if not inventory.programs.get((command.program, search)):
             return "the program is nowhere in the search path: write its path"
     if execs.is_renamed(command) and not _renamer(inventory):

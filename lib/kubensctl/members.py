@@ -99,6 +99,9 @@ def _judge(member: Member, planned: Planned, namespace: Namespace, state: State)
     member.process = processes.main_process(state)
     if refusals:
         member.state, member.note, member.is_well = REFUSED, str(refusals[0]), False
+    elif planned.inventory.units.get(listed) is None and state.load == "loaded":
+        member.state, member.is_well = OUTSIDE if member.process else STOPPED, False
+        member.note = "made by another generator, whose units cannot be wrapped: write a unit file"
     elif planned.inventory.units.get(listed) is None:
         member.state, member.note = MISSING, planned.inventory.absent.get(listed, "not installed")
     elif member.process:

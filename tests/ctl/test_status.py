@@ -166,6 +166,24 @@ def test_without_pystemd(machine: Maker) -> None:
     assert re.fullmatch(r"kubensctl: pystemd is not installed, [^\n]*\n", done.stderr)
 
 
+def test_a_member_that_another_generator_makes(machine: Maker) -> None:
+    """Nobody can know before; so it is to be seen."""
+    ctl = Node(machine)
+    node = ctl.machine
+    configure(node, "[MountNamespace]\nWrap=a made idle\n")
+    service(node, "a.service", "ExecStart=/bin/sleep 1000")
+    text = "[Service]\\nExecStart=/bin/sleep 1000\\n"
+    script = f'for unit in made idle; do printf "{text}" >"$1/$unit.service"; done'
+    node.write("/etc/systemd/system-generators/other", f"#!/bin/sh\n{script}\n", 0o755)
+    node.boot()
+    node.systemctl("start", "a", "made")
+    done = ctl.ctl("status")
+    assert done.returncode == 3
+    assert re.search(r"a\.service +wrap +inside", done.stdout)
+    assert re.search(r"made\.service +wrap +outside +\d+ sleep +made by another generator", done.stdout)
+    assert re.search(r"idle\.service +wrap +stopped +- +made by another generator", done.stdout)
+
+
 CONTAINER = """\
 #!/bin/sh
 mkdir -p /srv/c/usr

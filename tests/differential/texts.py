@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from random import Random
 
-EXEC_KEYS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost")
+EXEC_KEYS = (
+    "ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost",
+    "ExecReloadPost",
+)  # fmt: skip
 
 # What stands in front of a program; "|" is one since 258 and refused before.
 _MARKS = ("-", "@", ":", "+", "!", "!!")
@@ -22,6 +25,7 @@ _BAD_PROGRAMS = (
     "bin/echo", "./echo", ".", "..", "/", "/bin/", '""', "''", "%", "/opt/%", "/opt/%Q", "/opt/a\\tb", '"/opt', "$FOO",
     "\\", "/opt/\\q", "/opt/\\x2", "-", "no such", "|/bin/echo", "/bin/echo|", "\\;", ";", "%p", "~/x", "/opt/a\u0085b",
     "/opt/../bin/echo", "/opt/..", "/opt/\\'x", "/opt/a\\\\b", "/opt/\\x22", "*/bin/echo", "#/bin/echo",
+    "-?/bin/echo", "@^/bin/echo", "~bin/echo", "=echo",
 )  # fmt: skip
 
 # Without "%J", which kills the PID 1 of 252 where a prefix ends in a dash.

@@ -29,6 +29,7 @@ ELSEWHERE = "/opt/kubens/units"
 _DROPIN_NAMES = (
     "10-a.conf", "50-b.conf", "50-b.conf", "99-c.conf", "A.conf", "a.conf", "zz-kubens.conf", "zzz.conf", "~.conf",
     "\u00e9.conf", ".hidden.conf", ".conf", "a b.conf", "no-conf", "50-b.conf.bak", "50-b.conf~", "z\u00fc.conf",
+    f"{'z' * 250}.conf",
 )  # fmt: skip
 _INSTANCES = ("x", "a-b", "a\\x2db", "a@b", "1", "-", "x.y", "a:b")
 

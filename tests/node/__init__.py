@@ -72,9 +72,9 @@ NETWORK = {
 }
 
 
-def machine(tree: Path) -> Machine:
+def machine(tree: Path, kmsg: bool = False) -> Machine:
     """A machine with kubens and containerd, not booted; no service is declared."""
-    node = Machine(str(tree), arguments=ARGUMENTS)
+    node = Machine(str(tree), arguments=ARGUMENTS, kmsg=kmsg)
     kubens_machine.install(node)
     # Its link in /etc is one of those that machine.py hides.
     unit = "containerd.service"
