@@ -21,8 +21,12 @@ configure_nft_up_inside() {
 }
 
 configure_nft_down_inside() {
-    # Never the rules of a start that failed.
-    if [[ ${NFT_AUTO_SAVE-} = yes && -e $NETNS_STATE/loaded ]]; then
+    # Neither the rules of a start that failed, nor over what somebody has written since.
+    if [[ ${NFT_AUTO_SAVE-} != yes || ! -e $NETNS_STATE/loaded ]]; then
+        :
+    elif [[ $NETNS_DIRECTORY/nft-$1.rules -nt $NETNS_STATE/loaded ]]; then
+        netns_log 4 "$NETNS_DIRECTORY/nft-$1.rules is newer than the rules that were loaded: not saved"
+    else
         netns_save
     fi
     nft flush ruleset

@@ -51,9 +51,10 @@ _SECTIONS = frozenset(section for section, *_ in SETTINGS)
 
 # What is below /run under these names is somebody else's, whatever units exist.
 RESERVED = frozenset(
-    ("blkid", "credentials", "cryptsetup", "dbus", "initctl", "initramfs", "kubens-generator", "kubens-problems",
-     "lock", "log", "mount", "netns", "nologin", "sshd", "sudo", "systemd", "tmpfiles.d", "udev", "user", "utmp",
-     "containerd", "cri-dockerd", "crio", "docker", "flannel", "k3s", "NetworkManager", "rke2", "rpcbind")
+    ("blkid", "credentials", "cryptsetup", "dbus", "initctl", "initramfs", "kubens-compiled", "kubens-generator",
+     "kubens-problems", "lock", "log", "mount", "netns", "nologin", "sshd", "sudo", "systemd", "tmpfiles.d", "udev",
+     "user", "utmp", "containerd", "cri-dockerd", "crio", "docker", "flannel", "k3s", "NetworkManager", "rke2",
+     "rpcbind")
 )  # fmt: skip
 # No configuration is larger, and nobody reads more about one file.
 SIZE_MAX = 256 * 1024
@@ -74,9 +75,12 @@ class Member:
 
 
 class MountNamespace:
-    """What all [MountNamespace] sections of one Name= say together. file, line: the first of them."""
+    """What all [MountNamespace] sections of one Name= say together. file, line: the first of them.
 
-    __slots__ = ("allow_sandbox_loss", "commands_given", "file", "line", "members", "name", "when_missing")
+    recorded: whether its units keep what it is made of, for later reloads; static units do not change with one.
+    """
+
+    __slots__ = ("allow_sandbox_loss", "commands_given", "file", "line", "members", "name", "recorded", "when_missing")
 
     def __init__(self, name: str, file: str, line: int) -> None:
         self.name = name
@@ -86,6 +90,7 @@ class MountNamespace:
         self.commands_given: tuple[str, ...] = ()
         self.when_missing = "fail"
         self.allow_sandbox_loss = False
+        self.recorded = True
 
     @property
     def wrap_commands(self) -> tuple[str, ...]:

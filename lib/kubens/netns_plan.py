@@ -48,6 +48,10 @@ def add(
     for name in order:
         if live_only and name not in networks.live:
             continue
+        namespace, mounts = configuration.network_namespaces.get(name), configuration.mount_namespaces.get(name)
+        if namespace is not None and mounts is not None:
+            reason = f"Name={name} is that of a mount namespace, too ({mounts.file}:{mounts.line}): rename one of them"
+            made.findings.append(Finding(WARNING, namespace.file, namespace.line, "", reason))
         builder = _Builder(configuration, inventory, networks, wrapped, joined)
         tree = builder.build(name)
         made.findings += builder.findings
@@ -115,13 +119,17 @@ class _Builder:
         tree = Tree(namespace.record, _section(namespace, kept))
         tree.files.update(dropins)
         tree.needs = [_type_tree(kind) for kind in namespace.types]
+        for before, unit in zip(namespace.units, namespace.units[1:]):
+            text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", [("After", before)]),))
+            tree.files[f"{unit}.d/zz-kubens-netns.conf"] = text
         for target in namespace.wanted_by:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
         tree.digest = plan.digest(tree)
-        tree.files[namespace.record_unit] = render.record_service(
-            namespace.record, namespace.maker, tree.digest, self._inventory.tools
-        )
+        if namespace.recorded:
+            tree.files[namespace.record_unit] = render.record_service(
+                namespace.record, namespace.maker, tree.digest, self._inventory.tools
+            )
         return tree
 
     def _obstacles(self, namespace: NetworkNamespace) -> list[Finding]:
@@ -255,8 +263,10 @@ class _Builder:
     def _bond(self, namespace: NetworkNamespace) -> list[tuple[str, str]]:
         """After and with the namespace as it is configured, which is more than that it is there."""
         units = " ".join(namespace.units)
-        record = namespace.record_unit
-        return [("BindsTo", units), ("After", units), ("Wants", record), ("After", record)]
+        bond = [("BindsTo", units), ("After", units)]
+        if namespace.recorded:
+            bond += [("Wants", namespace.record_unit), ("After", namespace.record_unit)]
+        return bond
 
     def _dropin(self, namespace: NetworkNamespace, member: Member, unit: Unit) -> str:
         settings = [("NetworkNamespacePath", namespace.path)]

@@ -153,17 +153,19 @@ class _Builder:
         members = [member for name, member in namespace.members.items() if name not in refused]
         tree = Tree(namespace.name, render.namespace_conf(namespace, members))
         origin = f"{namespace.file}:{namespace.line}" if namespace.file else ""
-        if namespace.file.startswith(LIVE):
+        if namespace.file.startswith(LIVE) or not namespace.recorded:
             origin = ""
         # What masks or replaces NAME.service takes effect once it is stopped; until then its stop commands are needed.
         hidden = self._live is not None and namespace.unit in self._inventory.taken
         into = tree.early if hidden else tree.files
         into[namespace.unit] = render.mount_namespace_service(
-            namespace.name, self._members, namespace.when_missing, origin, tools, record=True
+            namespace.name, self._members, namespace.when_missing, origin, tools, namespace.recorded
         )
         tree.files.update(self._dropins)
         tree.digest = digest(tree)
-        tree.files[namespace.record_unit] = render.record_service(namespace.name, namespace.unit, tree.digest, tools)
+        if namespace.recorded:
+            record = render.record_service(namespace.name, namespace.unit, tree.digest, tools)
+            tree.files[namespace.record_unit] = record
         tree.links[f"multi-user.target.wants/{namespace.unit}"] = f"../{namespace.unit}"
         return tree
 

@@ -208,11 +208,10 @@ def dependencies(namespace: MountNamespace) -> list[tuple[str, str]]:
         bond = [("Wants", f"{name}.service"), ("PartOf", f"{name}.service")]
     else:
         bond = [("Requires", f"{name}.service")]
-    return bond + [
-        ("After", f"{name}.service"),
-        ("Wants", f"{name}-record.service"),
-        ("After", f"{name}-record.service"),
-    ]
+    bond.append(("After", f"{name}.service"))
+    if namespace.recorded:
+        bond += [("Wants", f"{name}-record.service"), ("After", f"{name}-record.service")]
+    return bond
 
 
 def environment(namespace: MountNamespace) -> list[tuple[str, str]]:

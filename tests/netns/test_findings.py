@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from kubens import netns, netns_units
 from trees import BASE, Content, Run, build, generate, link, program, verify
 
 TOOLS: dict[str, Content] = {**BASE, "/usr/bin/ip": program, "/usr/bin/bash": program}
+PACKAGED: dict[str, Content] = {
+    f"/usr/lib/systemd/system/{name}": text for name, text in netns_units.packaged(netns.SHIPPED).items()
+}
 SLEEP = "[Service]\nExecStart=/bin/sleep 1000\n"
 NO_RUNNER = "/usr/lib/kubens/kubens-netns is not executable: No such file or directory"
 CONF = "/etc/kubens/a.conf"
@@ -18,7 +22,7 @@ BLUE = "[NetworkNamespace]\nName=blue\nTypes=lo\nServices=good\n"
 def run(tmp_path: Path, text: str, files: dict[str, Content] | None = None) -> Run:
     """Generate for one configuration file, a service `good`, and whatever is given. lines: without severities."""
     good: dict[str, Content] = {"/etc/systemd/system/good.service": SLEEP}
-    root = build(tmp_path / "root", {**TOOLS, **good, **(files or {}), CONF: text})
+    root = build(tmp_path / "root", {**TOOLS, **PACKAGED, **good, **(files or {}), CONF: text})
     done = generate(root, tmp_path / "output")
     assert done.status == any(line.startswith("error: ") for line in done.lines)
     done.lines = [line.partition(": ")[2] for line in done.lines]
@@ -88,6 +92,16 @@ def test_sections_of_one_name_are_one(tmp_path: Path) -> None:
         "netns-lo@blue.service", "netns-nft@blue.service"
     ]  # fmt: skip
     assert not (done.output / "multi-user.target.wants").exists()
+    # In the order listed.
+    assert dropin(done, "netns-nft@blue.service") == ["After=netns-lo@blue.service"]
+    assert dropin(done, "netns-lo@blue.service") == []
+
+
+def test_one_name_for_both_kinds(tmp_path: Path) -> None:
+    done = run(tmp_path, BLUE + "[MountNamespace]\nName=blue\n")
+    assert done.lines == [f"{CONF}:1: Name=blue is that of a mount namespace, too ({CONF}:5): rename one of them"]
+    assert (done.output / "blue.service").exists()
+    assert dropin(done, "good.service") == JOINED
 
 
 def test_a_namespace_without_types_is_there_and_empty(tmp_path: Path) -> None:
