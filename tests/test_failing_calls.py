@@ -23,6 +23,7 @@ NEEDS = {"netns@night": "netns-own"}
 LIVE = "run/kubens-generator"
 CALLS = ("openat,newfstatat,statx,read,write,readlink,getdents64,mkdir,symlink,link,rename,unlink,rmdir,close,fcntl,"
          "lseek,ioctl,getppid")  # fmt: skip
+CONSEQUENCES = r"namespace \w+: (none of its services|nothing joins)|: there is no netns-own$|cannot be bound over"
 SEED = 20261122
 SAMPLE = 60
 CLEAN, WITH_ERRORS, CRASHED, KILLED = 64, 65, 70, -9
@@ -162,11 +163,7 @@ def test_a_failing_call_leaves_a_namespace_whole_or_not_there(generator: Generat
             half = half_done(generator, done.output)
         new = [line for line in done.lines if line not in generator.complete.lines and not line.startswith("notice: ")]
         # Beside the line about the call, one for each namespace that is not generated for it.
-        said = [
-            line
-            for line in new
-            if not re.search(r"namespace \w+: (none of its services|nothing joins)|: there is no netns-own$|cannot be bound over", line)
-        ]
+        said = [line for line in new if not re.search(CONSEQUENCES, line)]
         odd = done.status not in (CLEAN, WITH_ERRORS, CRASHED) or "Traceback" in done.stderr or len(said) > 1
         if half or odd or (done.status == CLEAN and new):
             failures.append((line, half, done.status, new))
