@@ -38,6 +38,8 @@ PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iprout
 	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
+# A tree with other generators, for `bench`.
+PEERS = build/peers
 NODE_RELEASES = bookworm trixie sid
 NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptables,logrotate,podman,python3-pystemd
 COMMA = ,
@@ -156,8 +158,9 @@ check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the te
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
 
-bench: setup bench-node ## measure what the generator costs and what a namespace saves, beside each other
-	.venv/bin/python bench/bench.py docs/bench.svg
+bench: PACKAGES += fonts-dejavu-core librsvg2-bin time valgrind
+bench: setup bench-node $(PEERS)/trixie ## measure what the generator costs and what a namespace saves, beside each other
+	.venv/bin/python bench/bench.py --peers $(PEERS)/trixie docs/bench.png
 
 bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
 	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
@@ -199,6 +202,9 @@ endef
 
 $(TREES)/%:
 	$(call debootstrap)
+
+$(PEERS)/%:
+	$(call debootstrap,$(COMMA)make$(COMMA)podman$(COMMA)systemd-cron)
 
 $(NODES)/kubelet: tests/node/kubelet.sh
 	mkdir -p $(@D)
