@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trees import BASE, FULL, GENERATOR, MOUNTS, Content, acted_on, build, generate, install, snapshot
+from trees import BASE, FULL, GENERATOR, MOUNTS, POD, Content, acted_on, build, generate, install, snapshot
 
 REFUSED: dict[str, Content] = {
     **FULL,
@@ -29,10 +29,7 @@ FOR_PODS = ["_json", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "k
             "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext", "kubens.pods.kube",
             "kubens.pods.manifest", "kubens.pods.mounts", "kubens.pods.quantity", "kubens.pods.units",
             "kubens.pods_plan"]  # fmt: skip
-POD: dict[str, Content] = {
-    "/etc/kubens/pods/shop.json": (Path(__file__).parent / "pods/pod.json").read_text(),
-    "/etc/kubens/pods/bad.json": '{"kind": "Pod"}',
-}
+PODS: dict[str, Content] = {**POD, "/etc/kubens/pods/bad.json": '{"kind": "Pod"}'}
 
 # Runs start.pyc as if it were the main program, and lists what was imported at its end.
 LIST_MODULES = """
@@ -72,7 +69,7 @@ def imported(interpreter: list[str], program: list[str], root: Path) -> set[str]
         (MOUNTS, FOR_MOUNTS),
         (FULL, EVERYTHING),
         (REFUSED, EVERYTHING),
-        ({**BASE, **POD}, [*FOR_MOUNTS, *FOR_PODS]),
+        ({**BASE, **PODS}, [*FOR_MOUNTS, *FOR_PODS]),
     ],
     ids=["nothing configured", "mount namespaces", "network namespaces", "findings", "pods"],
 )
@@ -115,7 +112,7 @@ class Trace:
 
 @pytest.mark.needs("strace")
 @pytest.mark.parametrize(
-    "files", [BASE, FULL, REFUSED, {**BASE, **POD}], ids=["nothing configured", "namespaces", "findings", "pods"]
+    "files", [BASE, FULL, REFUSED, {**BASE, **PODS}], ids=["nothing configured", "namespaces", "findings", "pods"]
 )
 def test_a_run_starts_nothing_and_touches_nothing_else(files: Mapping[str, Content], tmp_path: Path) -> None:
     root, output = build(tmp_path / "root", files), tmp_path / "output"
