@@ -13,7 +13,8 @@ GENERATORS = $(PREFIX)/lib/systemd/system-generators
 UNITS = $(PREFIX)/lib/systemd/system
 SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
 SHARE = $(DESTDIR)$(PREFIX)/share
-# Made by `man`; `install`, which has to do with the interpreter alone, takes what is there.
+# docutils, of the tests' environment or installed. Where there is none, `install` takes the pages that are there.
+RST2MAN = $(if $(wildcard .venv/bin/python),.venv/bin/python -m docutils --writer=manpage,$(shell command -v rst2man))
 PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 
 # Where `releases` puts the trees of other systemd releases, and `check` looks for them.
@@ -22,28 +23,36 @@ COUNT = 100000
 SEED =
 # How many tests `check` runs at a time.
 JOBS = 2
+GIT = git -c safe.directory='*'
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lib/kubens/__init__.py)
+# Where packages are built.
+BUILD = build/packages
 # Options for pytest, as in `make check ARGS='-k nsenter -x'`.
 ARGS =
 
 RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
-PACKAGES = busybox-static fish gcc git groff iproute2 libc6-dev libsystemd-dev man-db nftables pkg-config procps python3-dev python3-venv \
-	shellcheck strace systemd-container umoci util-linux wireguard-go wireguard-tools zsh
+# kubernetes-client for kubectl, which may be there already from elsewhere.
+PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iproute2 libc6-dev libsystemd-dev lintian man-db \
+	nftables pkg-config procps python3-dev python3-docutils python3-venv rpm rpmlint shellcheck strace systemd-container umoci \
+	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
+# A tree with other generators, for `bench`.
+PEERS = build/peers
 NODE_RELEASES = bookworm trixie sid
 NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptables,logrotate,podman,python3-pystemd
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases corpus check-faults fuzz lint bench bench-node docs releases
+.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases corpus check-faults fuzz lint bench bench-node docs releases deb rpm check-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 # The generator comes last and at once: a reload that found half of it would run it.
-install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
+install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
 	rm -rf $(DESTDIR)$(LIBRARY)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
@@ -51,6 +60,10 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	sed -i 's|^HELPER = .*|HELPER = "$(LIBRARY)/kubens-pod"|' $(DESTDIR)$(LIBRARY)/kubens/pods/hostunits.py
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
+	install -m 644 generator/bundle.py $(DESTDIR)$(LIBRARY)/
+	install -m 755 packaging/live $(DESTDIR)$(LIBRARY)/
+	sed 's|/usr/bin/python3|$(PYTHON)|' packaging/compile-start >$(DESTDIR)$(LIBRARY)/compile-start
+	chmod 755 $(DESTDIR)$(LIBRARY)/compile-start
 	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY) generator/start.py $(DESTDIR)$(LIBRARY)/start.pyc
 	install -m 755 libexec/kubens-netns $(DESTDIR)$(LIBRARY)/
 	install -D -m 644 -t $(DESTDIR)$(LIBRARY)/netns conf/netns/*
@@ -65,6 +78,10 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	install -D -m 644 conf/completion/kubensctl.fish $(SHARE)/fish/vendor_completions.d/kubensctl.fish
 	for page in $(notdir $(wildcard $(PAGES))); do \
 		install -D -m 644 build/man/$$page $(SHARE)/man/man$${page##*.}/$$page; \
+	done
+	install -d $(SHARE)/doc/kubens
+	for page in README.md $(wildcard docs/*.md); do \
+		[ ! -e $$page ] || install -m 644 $$page $(SHARE)/doc/kubens/; \
 	done
 	test -e $(SERVICES_CONF) || sh conf/services.sh "$(WRAP_SERVICES)" "$(ENV_SERVICES)" \
 		<conf/services.conf >$(SERVICES_CONF)
@@ -82,7 +99,7 @@ uninstall: ## remove what `install` put there, except for the configuration
 	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -f $(DESTDIR)$(UNITS)/netns_name@.service $(DESTDIR)$(UNITS)/netns_outside-*@.service \
 		$(addprefix $(DESTDIR)$(UNITS)/netns-,$(addsuffix @.service,$(patsubst conf/netns/%.sh,%,$(wildcard conf/netns/*.sh))))
-	rm -rf $(DESTDIR)$(LIBRARY)
+	rm -rf $(DESTDIR)$(LIBRARY) $(SHARE)/doc/kubens
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
 
@@ -100,11 +117,34 @@ packages:
 check: setup ## run all tests, JOBS at a time
 	KUBENS_TREES=$(TREES) .venv/bin/python -m pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
-man: .venv/ready $(PAGES) ## make the manual pages, for install to find
+# One for all releases: what depends on the interpreter is made where they are installed.
+deb: packages ## build Debian packages in BUILD, build/packages by default
+	rm -rf $(BUILD)/deb
+	mkdir -p $(BUILD)/deb/kubens
+	$(GIT) ls-files -z --cached --others --exclude-standard | xargs -0 cp -a --parents --target-directory=$(BUILD)/deb/kubens
+	cd $(BUILD)/deb/kubens && dpkg-buildpackage --unsigned-source --unsigned-changes --build=binary >../log 2>&1 || \
+		{ cat ../log >&2; exit 1; }
+	lintian --allow-root --fail-on error,warning $(BUILD)/deb/*.changes
+	@ls $(BUILD)/deb/*.deb
+
+rpm: packages ## build an RPM package in BUILD
+	rm -rf $(BUILD)/rpm
+	mkdir -p $(BUILD)/rpm/SOURCES
+	rpmlint packaging/rpm/kubens.spec
+	$(GIT) ls-files -z --cached --others --exclude-standard | tar --create --gzip --null --files-from=- \
+		--transform 's|^|kubens-$(VERSION)/|' --file $(BUILD)/rpm/SOURCES/kubens-$(VERSION).tar.gz
+	rpmbuild --nodeps -bb --define "_topdir $(abspath $(BUILD))/rpm" packaging/rpm/kubens.spec >$(BUILD)/rpm/log 2>&1 || \
+		{ cat $(BUILD)/rpm/log >&2; exit 1; }
+	@ls $(BUILD)/rpm/RPMS/noarch/*.rpm
+
+man: .venv/ready $(PAGES) ## make the manual pages
 
 build/man/%: man/%.rst
 	@mkdir -p $(@D)
-	.venv/bin/python -m docutils --writer=manpage --strict $< $@
+	@$(RST2MAN) --strict $< $@.$$$$ && mv $@.$$$$ $@
+
+check-packages: setup releases ## walk through the life of the packages on every release, and upgrade Debian under one
+	KUBENS_TREES=$(TREES) KUBENS_PACKAGES=all .venv/bin/python -m pytest tests/package $(ARGS)
 
 check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with a real container runtime, on each of NODE_RELEASES
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node $(ARGS)
@@ -119,15 +159,18 @@ check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the te
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
 
-bench: setup bench-node ## measure what the generator costs and what a namespace saves, beside each other
-	.venv/bin/python bench/bench.py docs/bench.svg
+bench: PACKAGES += fonts-dejavu-core librsvg2-bin time valgrind
+bench: setup bench-node $(PEERS)/trixie ## measure what the generator costs and what a namespace saves, beside each other
+	.venv/bin/python bench/bench.py --peers $(PEERS)/trixie docs/bench.png
 
 bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
 	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
 
-docs: setup ## make the picture in README.md anew, from a real run
+docs: setup ## make the pictures in README.md anew, from real runs
 	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new
 	mv docs/demo.svg.new docs/demo.svg
+	.venv/bin/python demo/status.py | .venv/bin/python demo/picture.py >docs/status.svg.new
+	mv docs/status.svg.new docs/status.svg
 
 # A tree is named by its release; the machine's own OS is the fourth.
 check-releases: releases check ## run all tests on every release, and thousands of random units
@@ -160,6 +203,9 @@ endef
 
 $(TREES)/%:
 	$(call debootstrap)
+
+$(PEERS)/%:
+	$(call debootstrap,$(COMMA)make$(COMMA)podman$(COMMA)systemd-cron)
 
 $(NODES)/kubelet: tests/node/kubelet.sh
 	mkdir -p $(@D)

@@ -36,7 +36,7 @@ def carry_out(node: Machine, path: str, text: str) -> str:
 
 
 def clone(node: Machine) -> None:
-    for name in ("Makefile", "bin", "conf", "generator", "lib", "libexec", "man"):
+    for name in ("Makefile", "bin", "conf", "generator", "lib", "libexec", "man", "packaging"):
         node.install(CHECKOUT / name, f"{CLONE}/{name}")
 
 

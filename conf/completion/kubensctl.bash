@@ -42,6 +42,10 @@ _kubensctl() {
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             return
             ;;
+        --format)
+            mapfile -t COMPREPLY < <(compgen -W 'units ignition butane machineconfig cloud-init' -- "$word")
+            return
+            ;;
         --namespace)
             mapfile -t COMPREPLY < <(compgen -W "$(_kubensctl_namespaces MountNamespace)" -- "$word")
             return
@@ -50,7 +54,7 @@ _kubensctl() {
     case $verb in
         '')
             options='--version'
-            words='status check plan explain wrap env release join leave netns pod'
+            words='status check plan compile explain wrap env release join leave netns pod'
             ;;
         status)
             options='--json'
@@ -62,6 +66,9 @@ _kubensctl() {
             ;;
         plan)
             options='--root --diff --output'
+            ;;
+        compile)
+            options='--root --format --output --role'
             ;;
         explain)
             options='--root'

@@ -33,9 +33,10 @@ class NetworkNamespace:
     """What all [NetworkNamespace] sections of one Name= say together. file, line: the first of them.
 
     types: where each is listed, as (file, line). members: services and sockets that join.
+    recorded: as of a MountNamespace.
     """
 
-    __slots__ = ("file", "line", "members", "name", "types", "wanted_by")
+    __slots__ = ("file", "line", "members", "name", "recorded", "types", "wanted_by")
 
     def __init__(self, name: str, file: str, line: int) -> None:
         self.name = name
@@ -44,6 +45,7 @@ class NetworkNamespace:
         self.types: dict[str, tuple[str, int]] = {}
         self.members: dict[str, Member] = {}
         self.wanted_by: tuple[str, ...] = ("multi-user.target",)
+        self.recorded = True
 
     @property
     def maker(self) -> str:

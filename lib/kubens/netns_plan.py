@@ -48,6 +48,10 @@ def add(
     for name in order:
         if live_only and name not in networks.live:
             continue
+        namespace, mounts = configuration.network_namespaces.get(name), configuration.mount_namespaces.get(name)
+        if namespace is not None and mounts is not None:
+            reason = f"Name={name} is that of a mount namespace, too ({mounts.file}:{mounts.line}): rename one of them"
+            made.findings.append(Finding(WARNING, namespace.file, namespace.line, "", reason))
         builder = _Builder(configuration, inventory, networks, wrapped, joined)
         tree = builder.build(name)
         made.findings += builder.findings
@@ -57,7 +61,7 @@ def add(
 
 def _add_type(made: Plan, kind: str, networks: Networks) -> None:
     path = networks.types[kind]
-    tree = Tree(f"netns-{kind}", "")
+    tree = Tree(_type_tree(kind), "")
     for unit, text in netns_units.generated(kind, "" if path.startswith(config.LIVE) else path).items():
         found = networks.taken.get(unit)
         if found == "masked":
@@ -70,6 +74,10 @@ def _add_type(made: Plan, kind: str, networks: Networks) -> None:
     if tree.files:
         tree.digest = plan.digest(tree)
         made.trees.append(tree)
+
+
+def _type_tree(kind: str) -> str:
+    return f"netns-{kind}"
 
 
 class _Builder:
@@ -110,6 +118,7 @@ class _Builder:
         kept = [member for member in members.values() if self._add(namespace, member, live, dropins)]
         tree = Tree(namespace.record, _section(namespace, kept))
         tree.files.update(dropins)
+        tree.needs = [_type_tree(kind) for kind in namespace.types]
         for before, unit in zip(namespace.units, namespace.units[1:]):
             text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", [("After", before)]),))
             tree.files[f"{unit}.d/zz-kubens-netns.conf"] = text
@@ -117,9 +126,10 @@ class _Builder:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
         tree.digest = plan.digest(tree)
-        tree.files[namespace.record_unit] = render.record_service(
-            namespace.record, namespace.maker, tree.digest, self._inventory.tools
-        )
+        if namespace.recorded:
+            tree.files[namespace.record_unit] = render.record_service(
+                namespace.record, namespace.maker, tree.digest, self._inventory.tools
+            )
         return tree
 
     def _obstacles(self, namespace: NetworkNamespace) -> list[Finding]:
@@ -136,6 +146,9 @@ class _Builder:
             if networks.taken.get(unit) == "masked":
                 reason = f"is masked, so nothing joins network namespace {namespace.name}: systemctl unmask {unit}"
                 found.append(Finding(NOTICE, namespace.file, namespace.line, unit, reason))
+        if any(not file.name for file in networks.etc[namespace.name]):
+            reason = "cannot be read, so what is to be bound over /etc is not known"
+            found.append(Finding(ERROR, f"{netns.ETC}/{namespace.name}", 0, "", reason))
         path = networks.taken.get(namespace.record_unit)
         if path:
             reason = f"exists already ({path}): remove it"
@@ -166,7 +179,7 @@ class _Builder:
             self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
             return True
         by_systemd = execs.refused_by_systemd(unit) if names.suffix(unit.name) == "service" else unit.refused
-        if by_systemd is not None:
+        if by_systemd is not None and not unit.unreadable:
             file, line, reason = by_systemd
             reason = f"systemd itself does not load it, not joined: {reason}"
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))
@@ -193,6 +206,9 @@ class _Builder:
     def _refusals(self, namespace: NetworkNamespace, member: Member, unit: Unit, other: str | None) -> list[Finding]:
         found = []
         declared = (member.file, member.line, unit.name)
+        if unit.unreadable:
+            file, line, reason = unit.unreadable
+            found.append(Finding(ERROR, file, line, unit.name, f"what systemd would run cannot be told: {reason}"))
         if other is not None:
             reason = f"has joined network namespace {other} already: it can be in one only"
             found.append(Finding(ERROR, *declared, reason))
@@ -247,8 +263,10 @@ class _Builder:
     def _bond(self, namespace: NetworkNamespace) -> list[tuple[str, str]]:
         """After and with the namespace as it is configured, which is more than that it is there."""
         units = " ".join(namespace.units)
-        record = namespace.record_unit
-        return [("BindsTo", units), ("After", units), ("Wants", record), ("After", record)]
+        bond = [("BindsTo", units), ("After", units)]
+        if namespace.recorded:
+            bond += [("Wants", namespace.record_unit), ("After", namespace.record_unit)]
+        return bond
 
     def _dropin(self, namespace: NetworkNamespace, member: Member, unit: Unit) -> str:
         settings = [("NetworkNamespacePath", namespace.path)]

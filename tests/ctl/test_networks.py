@@ -216,8 +216,8 @@ def test_a_machine(machine: Maker, lower: str) -> None:
     assert (done.returncode, done.stdout.split()) == (7, namespaces)
     done = ctl.ctl("netns", "exec", "blue", *show)
     assert (done.returncode, done.stdout.split()[0]) == (7, namespaces[0])
-    node.write("/etc/netns/foreign/hosts", "marked\n")
-    assert ctl.ctl("netns", "exec", "foreign", "cat", "/etc/hosts").stdout == "marked\n"
+    node.write("/etc/netns/foreign/issue", "marked\n")
+    assert ctl.ctl("netns", "exec", "foreign", "cat", "/etc/issue").stdout == "marked\n"
     assert "has no process" in ctl.ctl("netns", "exec", "b", "true").stderr
 
     # join and leave

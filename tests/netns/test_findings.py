@@ -97,6 +97,13 @@ def test_sections_of_one_name_are_one(tmp_path: Path) -> None:
     assert dropin(done, "netns-lo@blue.service") == []
 
 
+def test_one_name_for_both_kinds(tmp_path: Path) -> None:
+    done = run(tmp_path, BLUE + "[MountNamespace]\nName=blue\n")
+    assert done.lines == [f"{CONF}:1: Name=blue is that of a mount namespace, too ({CONF}:5): rename one of them"]
+    assert (done.output / "blue.service").exists()
+    assert dropin(done, "good.service") == JOINED
+
+
 def test_a_namespace_without_types_is_there_and_empty(tmp_path: Path) -> None:
     done = run(tmp_path, "[NetworkNamespace]\nName=blue\nServices=good\n")
     assert (done.status, done.lines) == (0, [])
