@@ -76,7 +76,7 @@ def run_list(arguments: argparse.Namespace) -> int:
             note = "" if root.exists(rootfs(pod, app)) else f"no tree: kubensctl pod prepare {pod.name}"
             rows.append([(f"  {app.name}", PLAIN), (unit, PLAIN), _state(states.get(unit)), (note, YELLOW)])
     if rows:
-        out.table([[(title, GREY) for title in ("POD", "UNIT", "STATE", "")], *rows], fold=True)
+        out.table([[(title, GREY) for title in ("POD", "UNIT", "STATE", "")], *rows])
     broken = sorted({finding.file for finding in configuration.findings if _is_pods_error(finding)})
     for path in broken:
         out.line(out.paint(f"{terminal.printable(path)} is no pod: kubensctl pod check", RED))

@@ -21,9 +21,9 @@ from .test_generated import KUBERNETES
 
 EXAMPLES = {"appc": json.loads((Path(__file__).parent / "pod.json").read_text()), "kubernetes": KUBERNETES}
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1.5, 1e400, 2**64, "", " ", "0", "-1", "1e9", "9" * 30, "Mi", "\n", "a\nb=c\n[Service]", "%h", "$X",
-    "\\", "/", "//", "/..", "../x", "/proc", "/dev/shm", "/run/x y", "a" * 300, "é", "\u200b", "\ufffe", [], {}, [[]], [{}],
-    {"": ""}, ["a"], [None], {"a\nb": 1},
+    None, True, False, 0, -1, 1.5, 1e400, 2**64, "", " ", "0", "-1", "1e9", "9" * 30, "Mi", "\n", "a\nb=c\n[Service]",
+    "%h", "$X", "\\", "/", "//", "/..", "../x", "/proc", "/dev/shm", "/run/x y", "a" * 300, "é", "\u200b", "\ufffe",
+    [], {}, [[]], [{}], {"": ""}, ["a"], [None], {"a\nb": 1},
 )  # fmt: skip
 
 
