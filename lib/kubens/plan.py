@@ -130,7 +130,7 @@ class _Builder:
         self._live = live
         self._inventory = inventory
         self._owners = owners
-        self._bond = render.section("Unit", render.dependencies(namespace))
+        self._bond = render.dependencies(namespace)
         self._dropins: dict[str, str] = {}
         # the real names of units: all that were looked at, with the names that brought them; those that are members
         self._tried: dict[str, str] = {}
@@ -262,5 +262,5 @@ class _Builder:
         reason = (
             f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
         )
-        blocked = render.section("Service", render.blocked(reason, self._inventory.tools))
-        return render.header(f"{member.file}:{member.line}") + self._bond + blocked
+        blocked = render.blocked(reason, self._inventory.tools)
+        return render.text(f"{member.file}:{member.line}", (("Unit", self._bond), ("Service", blocked)))

@@ -139,7 +139,9 @@ def dropin_name(units: list[Unit]) -> str:
         return ""
 
 
-def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory, bond: str) -> str:
+def dropin(
+    unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory, bond: list[tuple[str, str]]
+) -> str:
     """The text of a member's drop-in, of which bond is what they all have. The unit has no refusals.
 
     Raises escape.Unwritable.
@@ -149,7 +151,7 @@ def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inv
         service += render.environment(namespace)
     else:
         service += _wrapped(unit, namespace, inventory)
-    return render.header(f"{member.file}:{member.line}") + bond + render.section("Service", service)
+    return render.text(f"{member.file}:{member.line}", (("Unit", bond), ("Service", service)))
 
 
 def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> list[tuple[str, str]]:
