@@ -13,7 +13,8 @@ GENERATORS = $(PREFIX)/lib/systemd/system-generators
 UNITS = $(PREFIX)/lib/systemd/system
 SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
 SHARE = $(DESTDIR)$(PREFIX)/share
-# Made by `man`; `install`, which has to do with the interpreter alone, takes what is there.
+# docutils, of the tests' environment or installed. Where there is none, `install` takes the pages that are there.
+RST2MAN = $(if $(wildcard .venv/bin/python),.venv/bin/python -m docutils --writer=manpage,$(shell command -v rst2man))
 PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 
 # Where `releases` puts the trees of other systemd releases, and `check` looks for them.
@@ -38,6 +39,8 @@ PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iprout
 	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
+# A tree with other generators, for `bench`.
+PEERS = build/peers
 NODE_RELEASES = bookworm trixie sid
 NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptables,logrotate,podman,python3-pystemd
 COMMA = ,
@@ -49,7 +52,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 # The generator comes last and at once: a reload that found half of it would run it.
-install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
+install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
 	rm -rf $(DESTDIR)$(LIBRARY)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
@@ -134,11 +137,11 @@ rpm: packages ## build an RPM package in BUILD
 		{ cat $(BUILD)/rpm/log >&2; exit 1; }
 	@ls $(BUILD)/rpm/RPMS/noarch/*.rpm
 
-man: .venv/ready $(PAGES) ## make the manual pages, for install to find
+man: .venv/ready $(PAGES) ## make the manual pages
 
 build/man/%: man/%.rst
 	@mkdir -p $(@D)
-	.venv/bin/python -m docutils --writer=manpage --strict $< $@
+	@$(RST2MAN) --strict $< $@.$$$$ && mv $@.$$$$ $@
 
 check-packages: setup releases ## walk through the life of the packages on every release, and upgrade Debian under one
 	KUBENS_TREES=$(TREES) KUBENS_PACKAGES=all .venv/bin/python -m pytest tests/package $(ARGS)
@@ -156,8 +159,9 @@ check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the te
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
 
-bench: setup bench-node ## measure what the generator costs and what a namespace saves, beside each other
-	.venv/bin/python bench/bench.py docs/bench.svg
+bench: PACKAGES += fonts-dejavu-core librsvg2-bin time valgrind
+bench: setup bench-node $(PEERS)/trixie ## measure what the generator costs and what a namespace saves, beside each other
+	.venv/bin/python bench/bench.py --peers $(PEERS)/trixie docs/bench.png
 
 bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
 	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
@@ -199,6 +203,9 @@ endef
 
 $(TREES)/%:
 	$(call debootstrap)
+
+$(PEERS)/%:
+	$(call debootstrap,$(COMMA)make$(COMMA)podman$(COMMA)systemd-cron)
 
 $(NODES)/kubelet: tests/node/kubelet.sh
 	mkdir -p $(@D)

@@ -56,14 +56,16 @@ def test_the_generator_is_measured_and_this_computer_left_alone(tmp_path: Path) 
     unshare = ["unshare", "--mount", "--propagation=private", *command]
     run = subprocess.run(unshare, cwd=CHECKOUT, check=True, stdout=subprocess.PIPE)
     rows = json.loads(run.stdout)
-    assert [row["services"] for row in rows] == [0, 0, 3, 10, 100]
+    assert [row["services"] for row in rows] == [0, 0, 2, 3, 6, 10, 100]
     assert rows[0]["ratio"] < rows[-1]["ratio"]
     assert list(tmp_path.iterdir()) == []
     assert set(Path("/etc").rglob("*kubens*")) == before
 
 
 def test_the_plot_shows_every_number() -> None:
-    generator = [{"services": count, "ratio": ratio} for count, ratio in ((0, 1.0), (3, 1.15), (10, 1.25), (1000, 9.5))]
+    counts = ((0, 1.0), (2, 1.15), (10, 1.25), (1000, 9.5))
+    generator = [{"title": f"{count} Wrap", "services": count, "ratio": ratio} for count, ratio in counts]
+    peers = [{"name": "other", "services": count, "ratio": count / 100} for count in (50, 500)]
     pid1 = [{"title": "not declared", "seconds": 0.105}, {"title": "wrapped", "seconds": 0.009}]
-    drawn = "".join(ElementTree.fromstring(plot.draw(generator, pid1, "here & now")).itertext())
-    assert all(word in drawn for word in ("1.15", "1.25", "9.50", "105", "9", "here & now"))
+    drawn = "".join(ElementTree.fromstring(plot.draw(generator, peers, pid1, "here & now")).itertext())
+    assert all(word in drawn for word in ("1.15", "1.25", "9.50", "other", "105", "9", "here & now"))

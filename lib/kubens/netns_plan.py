@@ -62,7 +62,7 @@ def add(
 
 def _add_type(made: Plan, kind: str, networks: Networks) -> None:
     path = networks.types[kind]
-    tree = Tree(f"netns-{kind}", "")
+    tree = Tree(_type_tree(kind), "")
     for unit, text in netns_units.generated(kind, "" if path.startswith(config.LIVE) else path).items():
         found = networks.taken.get(unit)
         if found == "masked":
@@ -75,6 +75,10 @@ def _add_type(made: Plan, kind: str, networks: Networks) -> None:
     if tree.files:
         tree.digest = plan.digest(tree)
         made.trees.append(tree)
+
+
+def _type_tree(kind: str) -> str:
+    return f"netns-{kind}"
 
 
 class _Builder:
@@ -115,6 +119,7 @@ class _Builder:
         kept = [member for member in members.values() if self._add(namespace, member, live, dropins)]
         tree = Tree(namespace.record, _section(namespace, kept))
         tree.files.update(dropins)
+        tree.needs = [_type_tree(kind) for kind in namespace.types]
         for before, unit in zip(namespace.units, namespace.units[1:]):
             text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", [("After", before)]),))
             tree.files[f"{unit}.d/{_DROPIN}"] = text
@@ -142,6 +147,9 @@ class _Builder:
             if networks.taken.get(unit) == "masked":
                 reason = f"is masked, so nothing joins network namespace {namespace.name}: systemctl unmask {unit}"
                 found.append(Finding(NOTICE, namespace.file, namespace.line, unit, reason))
+        if any(not file.name for file in networks.etc[namespace.name]):
+            reason = "cannot be read, so what is to be bound over /etc is not known"
+            found.append(Finding(ERROR, f"{netns.ETC}/{namespace.name}", 0, "", reason))
         path = networks.taken.get(namespace.record_unit)
         if path:
             reason = f"exists already ({path}): remove it"
@@ -210,7 +218,7 @@ class _Builder:
         declared = (member.file, member.line, unit.name)
         if unit.unreadable is not None:
             file, line, reason = unit.unreadable
-            found.append(Finding(ERROR, file, line, unit.name, f"cannot be told: {reason}"))
+            found.append(Finding(ERROR, file, line, unit.name, f"what systemd would run cannot be told: {reason}"))
         other = self._joined.get(unit.name)
         if other is not None:
             reason = f"has joined network namespace {other} already: it can be in one only"

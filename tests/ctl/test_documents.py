@@ -170,6 +170,19 @@ def test_a_page_refers_to_pages_that_exist(page: Path) -> None:
         assert f"{name}.{section}" in ours
 
 
+def test_all_of_it_is_installed(tmp_path: Path) -> None:
+    command = ["make", "--silent", f"--directory={CHECKOUT}", "install", f"DESTDIR={tmp_path}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    share = tmp_path / "usr/share"
+    for page in PAGES:
+        assert (share / f"man/man{page.stem[-1]}" / page.stem).read_text().startswith('.\\" Man page generated'), page
+    for path in ("bash-completion/completions/kubensctl", "zsh/site-functions/_kubensctl",
+                 "fish/vendor_completions.d/kubensctl.fish", "doc/kubens/troubleshooting.md"):  # fmt: skip
+        assert (share / path).stat().st_size > 1000
+    subprocess.run([*command[:3], "uninstall", f"DESTDIR={tmp_path}"], check=True, stdout=subprocess.DEVNULL)
+    assert [path for path in tmp_path.rglob("*kubens*") if path.name != "kubens" or path.parent.name != "etc"] == []
+
+
 # Completions
 
 
