@@ -313,7 +313,8 @@ def test_a_unit_that_cannot_be_read(tmp_path: Path) -> None:
     files: dict[str, Content] = {OTHER: SLEEP, "/etc/systemd/system/other.service.d/a.conf": sparse(1 << 30)}
     done = run(tmp_path, f"{BLUE}Services=other\n", files)
     assert len(done.lines) == 1
-    assert done.lines[0].startswith("/etc/systemd/system/other.service.d/a.conf: other.service: what systemd would run cannot be told: ")
+    where = "/etc/systemd/system/other.service.d/a.conf: other.service"
+    assert done.lines[0].startswith(f"{where}: what systemd would run cannot be told: ")
     assert dropin(done, "other.service") == []
     assert dropin(done, "good.service") == JOINED
 
