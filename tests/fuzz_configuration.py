@@ -159,7 +159,7 @@ def check_text(name: str, text: str, meant: dict[str, Sections]) -> None:
     if read(text) != stripped:
         raise Broken(f"{name} does not say what was meant: {stripped}")
     strange = [key for _, settings in stripped for key, _ in settings if key not in KEYS]
-    if strange and ("/dropins/" in name or name.endswith(".conf")):
+    if strange and (name.endswith(".conf") or "/dropins/" in name):
         raise Broken(f"{name} sets {strange}")
 
 
