@@ -163,7 +163,7 @@ def _node(machine: Maker, lower: str = "/") -> Node:
         service(node, f"{name}.service", "ExecStart=/bin/sleep 1000")
     node.write("/etc/systemd/system/web.socket", "[Socket]\nListenStream=8080\n")
     service(node, "web.service", "ExecStart=/bin/sleep 1000")
-    service(node, "own.service.d/x.conf", "NetworkNamespacePath=/run/netns/blue\nPrivateTmp=yes")
+    service(node, "own.service.d/x.conf", "NetworkNamespacePath=/run/netns/blue\nPrivateTmp=yes\nPrivateUsers=yes")
     node.boot()
     node.run("sh", "-c", "rm -r /run/systemd/generator/late.service.d; ip netns add foreign")
     node.systemctl("start", "a", "late", "own", "web.socket", "netns-lo@bare")
@@ -209,9 +209,9 @@ def test_a_machine(machine: Maker, lower: str) -> None:
     assert [line[0] for line in lines] == ["blue", "idle", "bare", "foreign"]
     assert lines[0][1:] == ["degraded", "veth", "a.service", "own.service"]
     assert lines[3][1:4] == ["not", "by", "kubens"]
-    show = ("sh", "-c", "readlink /proc/self/ns/net /proc/self/ns/mnt; exit 7")
+    show = ("sh", "-c", "readlink /proc/self/ns/net /proc/self/ns/mnt /proc/self/ns/user; exit 7")
     pid = node.main_pid("own")
-    namespaces = [node.run("readlink", f"/proc/{pid}/ns/{kind}").stdout.strip() for kind in ("net", "mnt")]
+    namespaces = [node.run("readlink", f"/proc/{pid}/ns/{kind}").stdout.strip() for kind in ("net", "mnt", "user")]
     done = ctl.ctl("netns", "exec", "own.service", "--", *show)
     assert (done.returncode, done.stdout.split()) == (7, namespaces)
     done = ctl.ctl("netns", "exec", "blue", *show)
