@@ -113,6 +113,15 @@ def test_explain(root: Path) -> None:
     assert f"{OTHER}:4:7: error" in text
 
 
+def test_a_file_that_is_not_yet_in_place(root: Path, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.conf"
+    draft.write_text("[NetworkNamespace]\nName=blue\nTypes=veth mine\nServices=a\n")
+    assert "Types=mine: there is no such type" in kubensctl("check", "--root", str(root), str(draft)).stdout
+    write(root, "/etc/conf.d/netns/veth-blue.conf", "")
+    write(root, "/etc/conf.d/netns/mine.sh", "")
+    assert kubensctl("check", "--root", str(root), str(draft)).returncode == 0
+
+
 def _check(root: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(kubensctl("check", "--root", str(root), "--json").stdout)
     return found
