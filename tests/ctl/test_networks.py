@@ -293,3 +293,27 @@ def test_rules_are_saved(machine: Maker) -> None:
     assert "table inet mine" in node.read("/etc/conf.d/netns/nft-blue.rules")
     assert ctl.ctl("netns", "save", "red").stderr == "kubensctl: no network namespace red lives: kubensctl netns list\n"
     assert "letters and digits" in ctl.ctl("netns", "save", "../x").stderr
+
+
+@pytest.mark.needs("ip")
+def test_joining_what_cannot_be_started_stops_nothing(machine: Maker) -> None:
+    """systemd stops at a reload what runs and is bound to a unit that is not active."""
+    ctl = Node(machine)
+    node = ctl.machine
+    declared = "[NetworkNamespace]\nName={}\nTypes={}\nWantedBy=\n"
+    configure(node, declared.format("red", "bad") + declared.format("good", "lo"))
+    node.write("/etc/conf.d/netns/bad.sh", "NO_CONFIG_REQUIRED=1\nconfigure_bad_up_inside() {\n  false\n}\n")
+    for name in ("a", "b"):
+        service(node, f"{name}.service", "ExecStart=/bin/sleep 1000")
+    node.boot()
+    node.systemctl("start", "a", "b")
+    pids = [node.main_pid(name) for name in ("a", "b")]
+    done = ctl.ctl("join", "red", "a")
+    assert done.returncode == 1
+    assert "Failed; for the reason: systemctl status netns-bad@red.service\nNot reloaded" in done.stdout
+    assert ctl.ctl("leave", "red", "a").returncode == 0
+    done = ctl.ctl("join", "good", "b")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0, "To bring in what runs outside: systemctl restart b.service",
+    )  # fmt: skip
+    assert [node.main_pid(name) for name in ("a", "b")] == pids
