@@ -132,7 +132,8 @@ def _scan(text: str) -> tuple[object] | None:
     text = text.strip(" \t\n\r")
     try:
         value, end = make_scanner(_Decoder)(text, 0)  # type: ignore[arg-type]
-    except (StopIteration, ValueError):
+    except (StopIteration, ValueError, SystemError):
+        # The last is what becomes of an error that is json.decoder's to raise, where nobody has imported that.
         return None
     return (value,) if end == len(text) else None
 
@@ -141,7 +142,7 @@ def _load_slowly(text: str) -> object:
     try:
         import json
     except ImportError:
-        reason = "cannot be read, this Python has no module json: install python3, not python3-minimal alone"
+        reason = "is no JSON that this Python can read without its module json: mend it, or install all of python3"
         raise ManifestError("$", reason) from None
     try:
         return json.loads(
