@@ -39,6 +39,8 @@ PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iprout
 	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
+# Debian 12 and all that it takes to become 13, for `check-upgrade`.
+UPGRADE = build/upgrade
 # A tree with other generators, for `bench`.
 PEERS = build/peers
 NODE_RELEASES = bookworm trixie sid
@@ -46,7 +48,7 @@ NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptab
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases corpus check-faults fuzz lint bench bench-node docs releases deb rpm check-packages
+.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases check-upgrade corpus check-faults fuzz lint bench bench-node docs releases deb rpm check-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -178,6 +180,9 @@ check-releases: releases check ## run all tests on every release, and thousands 
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done
 
+check-upgrade: setup $(UPGRADE)/bookworm ## upgrade Debian 12 to 13 with members running (some minutes)
+	KUBENS_UPGRADE=$(UPGRADE)/bookworm .venv/bin/python -m pytest tests/upgrade.py $(ARGS)
+
 corpus: setup ## wrap each service of Debian's largest packages, and let systemd compare
 	cd tests && PYTHONPATH=../lib:. ../.venv/bin/python -m differential.corpus
 
@@ -200,6 +205,16 @@ define debootstrap
 	debootstrap --variant=minbase --include=$(TREE_PACKAGES)$(1) $* $@.part $(MIRROR)
 	mv $@.part $@
 endef
+
+$(UPGRADE)/bookworm:
+	command -v debootstrap || apt-get install --yes --no-install-recommends debootstrap
+	mkdir -p $(UPGRADE)
+	rm -rf $@.part
+	debootstrap --variant=minbase --include=$(TREE_PACKAGES) bookworm $@.part $(MIRROR)
+	echo "deb $(MIRROR) trixie main" >$@.part/etc/apt/sources.list
+	chroot $@.part apt-get update
+	chroot $@.part apt-get --yes --download-only full-upgrade
+	mv $@.part $@
 
 $(TREES)/%:
 	$(call debootstrap)

@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,7 @@ from kubens import boot, config, log, render, sandbox
 from kubens.finding import ERROR, Finding
 from trees import BASE, FULL, Content, build, link, verify
 
-Section = tuple[str, list[tuple[str, str]]]
-Sections = list[Section]
+Sections = list[tuple[str, list[tuple[str, str]]]]
 
 SEEDS: dict[str, str] = {
     **{path: content for path, content in FULL.items() if isinstance(content, str)},
@@ -112,25 +111,26 @@ def changed(chance: random.Random) -> dict[str, Content]:
 
 
 @contextmanager
-def recorded() -> Iterator[tuple[dict[str, Section], list[Finding]]]:
-    """What each section was made of, by its text, and the findings that are reported."""
-    meant: dict[str, Section] = {}
+def recorded() -> Iterator[tuple[dict[str, Sections], list[Finding]]]:
+    """What each text was made of, by the text, and the findings that are reported."""
+    meant: dict[str, Sections] = {}
     said: list[Finding] = []
-    make, say = render.section, log.report
+    make, say = render.text, log.report
 
-    def section(name: str, settings: list[tuple[str, str]]) -> str:
-        made = make(name, settings)
-        meant[made] = (name, list(settings))
+    def text(origin: str, sections: Iterable[tuple[str, list[tuple[str, str]]]]) -> str:
+        kept = [(name, list(settings)) for name, settings in sections]
+        made = make(origin, kept)
+        meant[made] = [(name, settings) for name, settings in kept if settings]
         return made
 
     def report(findings: list[Finding], notices: bool = True) -> None:
         said.extend(findings)
 
-    render.section, log.report = section, report
+    render.text, log.report = text, report
     try:
         yield meant, said
     finally:
-        render.section, log.report = make, say
+        render.text, log.report = make, say
 
 
 def read(text: str) -> Sections:
@@ -152,26 +152,18 @@ def read(text: str) -> Sections:
     return found
 
 
-def check_text(name: str, text: str, meant: dict[str, Section]) -> None:
-    header, _, rest = text.partition("\n")
-    if not header.startswith("# Made by kubens-generator(8)"):
-        raise Broken(f"{name} begins with {header!r}")
-    sections: Sections = []
-    while rest:
-        made = max((one for one in meant if one and rest.startswith(one)), key=len, default="")
-        if not made:
-            raise Broken(f"{name} has what was not made by render.section(): {rest!r}")
-        section, settings = meant[made]
-        sections.append((section, [(key, value.strip(" \t")) for key, value in settings]))
-        rest = rest[len(made) :]
-    if read(text) != sections:
-        raise Broken(f"{name} does not say what was meant: {sections}")
-    strange = [key for _, settings in sections for key, _ in settings if key not in KEYS]
-    if strange and ("/dropins/" in name or name.endswith(".conf")):
+def check_text(name: str, text: str, meant: dict[str, Sections]) -> None:
+    if text not in meant:
+        raise Broken(f"{name} was not made by render.text()")
+    stripped = [(section, [(key, value.strip(" \t")) for key, value in settings]) for section, settings in meant[text]]
+    if read(text) != stripped:
+        raise Broken(f"{name} does not say what was meant: {stripped}")
+    strange = [key for _, settings in stripped for key, _ in settings if key not in KEYS]
+    if strange and (name.endswith(".conf") or "/dropins/" in name):
         raise Broken(f"{name} sets {strange}")
 
 
-def check_output(output: str, meant: dict[str, Section]) -> None:
+def check_output(output: str, meant: dict[str, Sections]) -> None:
     seen = set()
     for directory, directories, files in os.walk(output):
         for name in directories + files:

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 import measure
+import node_cost
+import node_plot
 import plot
 from machine import CHECKOUT
 
@@ -69,3 +71,17 @@ def test_the_plot_shows_every_number() -> None:
     pid1 = [{"title": "not declared", "seconds": 0.105}, {"title": "wrapped", "seconds": 0.009}]
     drawn = "".join(ElementTree.fromstring(plot.draw(generator, peers, pid1, "here & now")).itertext())
     assert all(word in drawn for word in ("1.15", "1.25", "9.50", "other", "105", "9", "here & now"))
+
+
+def test_the_node_s_table_and_plot_show_every_number() -> None:
+    sides = [(False, 3.6), (True, 0.014)]
+    results: list[node_cost.Result] = [
+        {"systemd": version, "pods": pods, "wrapped": wrapped, **dict.fromkeys(node_cost.FIGURES, seconds)}
+        for version in ("252", "262")
+        for pods in (10, 400)
+        for wrapped, seconds in sides
+    ]
+    table = node_cost.table(results)
+    assert "| systemd 252, 10 pods | systemd 252, 400 pods | systemd 262, 10 pods | systemd 262, 400 pods |" in table
+    assert table.count("3600 → 14.0") == 4 * sum(scale == 1e3 for _, _, scale in node_cost.FIGURES.values())
+    assert len(ElementTree.fromstring(node_plot.draw(results)).findall(".//{*}polyline[@stroke-width='2']")) == 12
