@@ -13,7 +13,8 @@ GENERATORS = $(PREFIX)/lib/systemd/system-generators
 UNITS = $(PREFIX)/lib/systemd/system
 SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
 SHARE = $(DESTDIR)$(PREFIX)/share
-# Made by `man`; `install`, which has to do with the interpreter alone, takes what is there.
+# docutils, of the tests' environment or installed. Where there is none, `install` takes the pages that are there.
+RST2MAN = $(if $(wildcard .venv/bin/python),.venv/bin/python -m docutils --writer=manpage,$(shell command -v rst2man))
 PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 
 # Where `releases` puts the trees of other systemd releases, and `check` looks for them.
@@ -38,18 +39,22 @@ PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iprout
 	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
+# Debian 12 and all that it takes to become 13, for `check-upgrade`.
+UPGRADE = build/upgrade
+# A tree with other generators, for `bench`.
+PEERS = build/peers
 NODE_RELEASES = bookworm trixie sid
 NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptables,logrotate,podman,python3-pystemd
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases corpus check-faults fuzz lint bench bench-node docs releases deb rpm check-packages
+.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases check-upgrade corpus check-faults fuzz lint bench bench-node docs releases deb rpm check-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 # The generator comes last and at once: a reload that found half of it would run it.
-install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
+install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
 	rm -rf $(DESTDIR)$(LIBRARY)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
@@ -76,6 +81,10 @@ install: ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= 
 	for page in $(notdir $(wildcard $(PAGES))); do \
 		install -D -m 644 build/man/$$page $(SHARE)/man/man$${page##*.}/$$page; \
 	done
+	install -d $(SHARE)/doc/kubens
+	for page in README.md $(wildcard docs/*.md); do \
+		[ ! -e $$page ] || install -m 644 $$page $(SHARE)/doc/kubens/; \
+	done
 	test -e $(SERVICES_CONF) || sh conf/services.sh "$(WRAP_SERVICES)" "$(ENV_SERVICES)" \
 		<conf/services.conf >$(SERVICES_CONF)
 	sed -e 's|^lib=.*|lib=$(LIBRARY)|' -e 's|^start=.*|start=$(LIBRARY)/start|' -e 's|^python=.*|python=$(PYTHON)|' generator/kubens-generator \
@@ -92,7 +101,7 @@ uninstall: ## remove what `install` put there, except for the configuration
 	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -f $(DESTDIR)$(UNITS)/netns_name@.service $(DESTDIR)$(UNITS)/netns_outside-*@.service \
 		$(addprefix $(DESTDIR)$(UNITS)/netns-,$(addsuffix @.service,$(patsubst conf/netns/%.sh,%,$(wildcard conf/netns/*.sh))))
-	rm -rf $(DESTDIR)$(LIBRARY)
+	rm -rf $(DESTDIR)$(LIBRARY) $(SHARE)/doc/kubens
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
 
@@ -130,11 +139,11 @@ rpm: packages ## build an RPM package in BUILD
 		{ cat $(BUILD)/rpm/log >&2; exit 1; }
 	@ls $(BUILD)/rpm/RPMS/noarch/*.rpm
 
-man: .venv/ready $(PAGES) ## make the manual pages, for install to find
+man: .venv/ready $(PAGES) ## make the manual pages
 
 build/man/%: man/%.rst
 	@mkdir -p $(@D)
-	.venv/bin/python -m docutils --writer=manpage --strict $< $@
+	@$(RST2MAN) --strict $< $@.$$$$ && mv $@.$$$$ $@
 
 check-packages: setup releases ## walk through the life of the packages on every release, and upgrade Debian under one
 	KUBENS_TREES=$(TREES) KUBENS_PACKAGES=all .venv/bin/python -m pytest tests/package $(ARGS)
@@ -152,21 +161,27 @@ check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the te
 demo: setup ## show what kubens does, in a throw-away machine
 	.venv/bin/python demo/demo.py
 
-bench: setup bench-node ## measure what the generator costs and what a namespace saves, beside each other
-	.venv/bin/python bench/bench.py docs/bench.svg
+bench: PACKAGES += fonts-dejavu-core librsvg2-bin time valgrind
+bench: setup bench-node $(PEERS)/trixie ## measure what the generator costs and what a namespace saves, beside each other
+	.venv/bin/python bench/bench.py --peers $(PEERS)/trixie docs/bench.png
 
 bench-node: setup $(NODES)/bookworm $(NODES)/sid ## measure a node with the mounts of 10, 100 and 400 pods; for docs/containers.md
 	KUBENS_NODES=$(NODES) .venv/bin/python bench/node_cost.py docs/containers.md docs/node.svg
 
-docs: setup ## make the picture in README.md anew, from a real run
+docs: setup ## make the pictures in README.md anew, from real runs
 	FORCE_COLOR=1 .venv/bin/python demo/demo.py | .venv/bin/python demo/picture.py >docs/demo.svg.new
 	mv docs/demo.svg.new docs/demo.svg
+	.venv/bin/python demo/status.py | .venv/bin/python demo/picture.py >docs/status.svg.new
+	mv docs/status.svg.new docs/status.svg
 
 # A tree is named by its release; the machine's own OS is the fourth.
 check-releases: releases check ## run all tests on every release, and thousands of random units
 	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done
+
+check-upgrade: setup $(UPGRADE)/bookworm ## upgrade Debian 12 to 13 with members running (some minutes)
+	KUBENS_UPGRADE=$(UPGRADE)/bookworm .venv/bin/python -m pytest tests/upgrade.py $(ARGS)
 
 corpus: setup ## wrap each service of Debian's largest packages, and let systemd compare
 	cd tests && PYTHONPATH=../lib:. ../.venv/bin/python -m differential.corpus
@@ -191,8 +206,21 @@ define debootstrap
 	mv $@.part $@
 endef
 
+$(UPGRADE)/bookworm:
+	command -v debootstrap || apt-get install --yes --no-install-recommends debootstrap
+	mkdir -p $(UPGRADE)
+	rm -rf $@.part
+	debootstrap --variant=minbase --include=$(TREE_PACKAGES) bookworm $@.part $(MIRROR)
+	echo "deb $(MIRROR) trixie main" >$@.part/etc/apt/sources.list
+	chroot $@.part apt-get update
+	chroot $@.part apt-get --yes --download-only full-upgrade
+	mv $@.part $@
+
 $(TREES)/%:
 	$(call debootstrap)
+
+$(PEERS)/%:
+	$(call debootstrap,$(COMMA)make$(COMMA)podman$(COMMA)systemd-cron)
 
 $(NODES)/kubelet: tests/node/kubelet.sh
 	mkdir -p $(@D)

@@ -1,4 +1,6 @@
-"""`make bench`: what the generator costs, what a node pays, and what it saves. bench.py [--quick] [PLOT.svg]
+"""`make bench`: what the generator costs, what a node pays, and what it saves.
+
+bench.py [--quick] [--peers TREE] [PLOT.png]
 
 Every "×" is the median of ratios of two runs that followed one another; see measure.py.
 """
@@ -41,19 +43,23 @@ DECLARED = "[MountNamespace]\nWrap=wrapped.service mounts-inside.service\nEnv=by
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what kubens costs and what it saves.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs, and no more than 100 services")
-    parser.add_argument("plot", nargs="?", type=Path, help="where to write a plot of the same run (SVG)")
+    parser.add_argument("--peers", type=Path, help="a tree of Debian 13 with other generators to measure beside")
+    parser.add_argument("plot", nargs="?", type=Path, help="where to write a plot of the same run (PNG)")
     arguments = parser.parse_args()
     scale = 0.1 if arguments.quick else 1.0
     print(f"{conditions()}\nMedians of paired runs; × is against the first line of each group.")
-    generator = measure_generator(scale)
+    generator = measure_generator("generator.py", str(scale))
     show_generator(generator)
+    peers = measure_generator("peers.py", str(scale), str(arguments.peers.resolve())) if arguments.peers else []
+    if peers:
+        show("Other generators, in Debian 13, against its python3 -I -S -c pass", peers)
     node = measure_node(scale)
     show("systemctl daemon-reload", node["reload"])
     show("systemctl start, of a service that runs /usr/bin/true", node["start"])
     show("In front of /usr/bin/true", node["command"])
     show("PID 1's CPU, and the memory it grows by, for 500 mounts and 300 remounts of a service", node["pid1"])
     if arguments.plot:
-        arguments.plot.write_text(plot.draw(generator, node["pid1"], conditions()), encoding="utf-8")
+        write_plot(arguments.plot, plot.draw(generator, peers, node["pid1"], conditions()))
 
 
 def conditions() -> str:
@@ -64,11 +70,11 @@ def conditions() -> str:
     return f"{system}, systemd {version.split()[1]}, {python.strip()}, Linux {platform.release()}"
 
 
-def measure_generator(scale: float) -> Rows:
+def measure_generator(program: str, *arguments: str) -> Rows:
     with tempfile.TemporaryDirectory(prefix="kubens-bench-") as scratch:
         # What is mounted there goes with the namespace.
-        unshare = ["unshare", "--mount", "--propagation=private", "/usr/bin/python3", "-B", f"{BENCH}/generator.py"]
-        run = subprocess.run([*unshare, scratch, str(scale)], check=True, stdout=subprocess.PIPE)
+        unshare = ["unshare", "--mount", "--propagation=private", "/usr/bin/python3", "-B", f"{BENCH}/{program}"]
+        run = subprocess.run([*unshare, scratch, *arguments], check=True, stdout=subprocess.PIPE)
     rows: Rows = json.loads(run.stdout)
     return rows
 
@@ -91,15 +97,21 @@ def measure_node(scale: float) -> dict[str, Rows]:
 
 
 def show_generator(rows: Rows) -> None:
-    print(f"\n{'The generator, as systemd runs it':48}{'ms':>9}{'×':>8}{'instr. ×':>10}{'mem. ×':>8}")
-    print(f"  {'python3 -I -S -c pass':46}{rows[0]['bare_seconds'] * 1e3:9.1f}{1:8.2f}{1:10.2f}{1:8.2f}")
+    print(f"\n{'The generator, as systemd runs it':48}{'ms':>9}{'×':>8}{'goal':>8}{'instr. ×':>10}{'mem. ×':>8}")
+    print(f"  {'python3 -I -S -c pass':46}{rows[0]['bare_seconds'] * 1e3:9.1f}{1:8.2f}{'':8}{1:10.2f}{1:8.2f}")
     for row in rows:
-        line = f"  {row['title']:46}{row['seconds'] * 1e3:9.1f}{row['ratio']:8.2f}"
+        line = f"  {row['title']:46}{row['seconds'] * 1e3:9.1f}{row['ratio']:8.2f}{ratio(row['limit'], 8)}"
         print(line + ratio(row["instructions_ratio"], 10) + ratio(row["memory_ratio"], 8))
     first, last = (next(row for row in rows if row["services"] == count) for count in (10, rows[-1]["services"]))
     # In units of the interpreter that ran beside it, so that a busy machine does not count.
     each = (last["ratio"] - first["ratio"]) / (last["services"] - first["services"])
     print(f"  One service more: {each:.4f} interpreters, {each * 7500:.0f} µs where the interpreter takes 7.5 ms.")
+
+
+def write_plot(path: Path, svg: str) -> None:
+    """By rsvg-convert(1), in twice the size, for screens that have the pixels."""
+    command = ["rsvg-convert", "--zoom=2", "--output", str(path)]
+    subprocess.run(command, check=True, input=svg, encoding="utf-8")
 
 
 def ratio(value: float | None, width: int) -> str:

@@ -22,31 +22,36 @@ NODES = CHECKOUT / "tests/nodes"
 BARE = ("/usr/bin/python3", "-I", "-S", "-c", "pass")
 UNITS = Path("/etc/systemd/system")
 CONFIGURATION = Path("/etc/kubens/services.conf")
+PODS = Path("/etc/kubens/pods")
 
 
 def main() -> None:
     scratch, scale = Path(sys.argv[1]), float(sys.argv[2])
     generator = prepare(scratch)
-    cases: list[tuple[str, int, int, Callable[[], None]]] = [
-        ("no configuration", 0, 300, CONFIGURATION.unlink),
-        ("the configuration as shipped", 0, 300, declare_as_shipped()),
-        ("2 Wrap, 1 Env", 3, 300, declare_node),
-        ("10 Wrap, each with two drop-ins", 10, 200, lambda: declare_many(10)),
-        ("100 Wrap", 100, 100, lambda: declare_many(100)),
-        ("1000 Wrap", 1000, 30, lambda: declare_many(1000)),
+    # (what, how many services, times the bare interpreter at most or 0, rounds, how to get there)
+    cases: list[tuple[str, int, float, int, Callable[[], None]]] = [
+        ("no configuration", 0, 1.1, 300, CONFIGURATION.unlink),
+        ("the configuration as shipped", 0, 1.1, 300, declare_as_shipped()),
+        ("2 Wrap", 2, 1.2, 300, lambda: declare_node(env="")),
+        ("2 Wrap, 1 Env", 3, 1.25, 300, declare_node),
+        ("2 Wrap, 1 Env, 2 network namespaces, 1 pod", 6, 1.6, 300, declare_all),
+        ("10 Wrap, each with two drop-ins", 10, 0, 200, lambda: declare_many(10)),
+        ("100 Wrap", 100, 0, 100, lambda: declare_many(100)),
+        ("1000 Wrap", 1000, 10.5, 30, lambda: declare_many(1000)),
     ]
     results = []
     pristine = scratch / "pristine"
     shutil.copytree(UNITS, pristine, symlinks=True)
     bare = {"instructions": measure.instructions(BARE), "memory": measure.peak_memory(BARE)}
-    for title, services, rounds, arrange in cases:
+    for title, services, limit, rounds, arrange in cases:
         if scale < 1 and services > 100:
             continue
         shutil.rmtree(UNITS)
         shutil.copytree(pristine, UNITS, symlinks=True)
+        shutil.rmtree(PODS, ignore_errors=True)
         arrange()
-        row = {"title": title, "services": services, **cost(generator, scratch, round(rounds * scale), bare)}
-        results.append(row)
+        measured = cost(generator, scratch, round(rounds * scale), bare)
+        results.append({"title": title, "services": services, "limit": limit, **measured})
     json.dump(results, sys.stdout)
 
 
@@ -56,7 +61,8 @@ def prepare(scratch: Path) -> str:
     shutil.copytree("/etc", scratch / "etc", symlinks=True)
     mount("--bind", scratch / "etc", "/etc")
     mount("-t", "tmpfs", "-o", "mode=755", "kubens-bench", "/run")
-    shutil.rmtree("/etc/kubens", ignore_errors=True)
+    for directory in ("/etc/kubens", "/etc/conf.d/netns", "/etc/netns"):
+        shutil.rmtree(directory, ignore_errors=True)
     make = ["make", "--silent", f"--directory={CHECKOUT}", "install", "DESTDIR=", f"PREFIX={scratch}/usr"]
     subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
     return f"{scratch}/usr/lib/systemd/system-generators/kubens-generator"
@@ -75,11 +81,23 @@ def declare(text: str) -> None:
     CONFIGURATION.write_text(text)
 
 
-def declare_node() -> None:
+def declare_node(env: str = "crio.service", more: str = "") -> None:
     """containerd, kubelet with kubeadm's drop-in, and CRI-O."""
     for service in ("containerd", "kubelet", "crio"):
         shutil.copytree(NODES / service / "usr/lib/systemd/system", UNITS, dirs_exist_ok=True)
-    declare("[MountNamespace]\nWrap=containerd.service kubelet.service\nEnv=crio.service\n")
+    declare(f"[MountNamespace]\nWrap=containerd.service kubelet.service\nEnv={env}\n{more}")
+
+
+def declare_all() -> None:
+    """That, a service each in two network namespaces, and the pod of the tests."""
+    for name in ("download", "metrics"):
+        (UNITS / f"{name}.service").write_text("[Service]\nExecStart=/usr/bin/true\n")
+    PODS.mkdir()
+    shutil.copy(CHECKOUT / "tests/pods/pod.json", PODS / "shop.json")
+    declare_node(
+        more="[NetworkNamespace]\nName=blue\nTypes=lo nft\nServices=download\n"
+        "[NetworkNamespace]\nName=green\nTypes=lo\nServices=metrics\n"
+    )
 
 
 def declare_many(count: int) -> None:

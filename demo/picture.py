@@ -28,7 +28,9 @@ CORNERS = {
 }
 BARS = {"█": 1.0, "▌": 0.5}
 
-_CODES = {code: name for name, code in STYLES.items()}
+# systemctl's colours, which are kubensctl's, come first: they are longer.
+_CODES = {"38;5;185": "yellow", "38;5;245": "dim", **{code: name for name, code in STYLES.items()}}
+_CODE = re.compile("|".join(_CODES))
 _SEQUENCE = re.compile("\x1b\\[([0-9;]*)m")
 # Frames, bars, words: each kind is drawn in its own way.
 _RUN = re.compile(f"─+|[{''.join(CORNERS)}]|[{''.join(BARS)}]+|[^─{''.join(CORNERS)}{''.join(BARS)}]+")
@@ -54,7 +56,7 @@ def draw_row(row: str, top: float) -> None:
     # Text and, at every other place, the codes that change its style.
     for index, part in enumerate(_SEQUENCE.split(row)):
         if index % 2:
-            styles = [_CODES[code] for code in part.split(";") if code != "0"]
+            styles = [_CODES[code] for code in _CODE.findall(part)]
             continue
         for run in _RUN.findall(part):
             draw_run(run, MARGIN + column * CELL, top, styles)

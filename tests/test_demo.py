@@ -38,6 +38,16 @@ def test_the_demonstration_and_its_picture() -> None:
     assert all(word in words for word in ("containerd", "systemctl daemon-reload"))
 
 
+@pytest.mark.needs("root", "namespaces", "nspawn")
+def test_the_picture_of_the_status() -> None:
+    shown = run("demo/status.py")
+    assert re.search(r"docker\.service +wrap +\x1b\[\S+moutside", shown)
+    picture = run("demo/picture.py", input=shown)
+    words = "".join(ElementTree.fromstring(picture).itertext())
+    assert all(word in words for word in ("kubensctl status", "containerd.service", "ve-blue1", "transmission"))
+    assert picture.count("#8fce6a") > 5
+
+
 @pytest.mark.parametrize(
     ("variables", "coloured"),
     [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],

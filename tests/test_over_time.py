@@ -209,6 +209,39 @@ def test_the_off_switch_at_boot(machine: Maker, lower: str) -> None:
     assert node.show("kubens", "LoadState") == {"LoadState": "not-found"}
 
 
+# Reloads for nothing
+
+
+def _runs(node: Machine) -> dict[str, str]:
+    """Of every active unit: which run it is in, its files, and whether systemd finds these changed."""
+    node.wait_until(lambda: node.systemctl("show", "--property=NJobs").stdout == "NJobs=0\n")
+    properties = "Id,InvocationID,MainPID,NRestarts,StateChangeTimestampMonotonic,NeedDaemonReload,DropInPaths"
+    listed = node.systemctl("list-units", "--plain", "--no-legend", "--state=active").stdout
+    units = sorted(line.split()[0] for line in listed.splitlines())
+    shown = node.systemctl("show", f"--property={properties}", "--", *units).stdout
+    return dict(zip(units, shown.split("\n\n")))
+
+
+def test_a_reload_without_a_change_changes_nothing(machine: Maker, lower: str) -> None:
+    node = _node(machine(lower))
+    service(node, "d.service", "ExecStart=/bin/sleep 1000")
+    configure(node, "[NetworkNamespace]\nName=blue\nTypes=lo\nServices=d\n", "blue.conf")
+    node.boot()
+    node.systemctl("start", "d")
+    assert whereabouts(node, *MEMBERS) == ["inside"] * 3
+    generated, before = _generated(node), _runs(node)
+    assert before.keys() >= {f"{name}.service" for name in (*MEMBERS, "d", "kubens", "netns-lo@blue")}
+    for _ in range(3):
+        node.daemon_reload()
+        assert (_generated(node), _runs(node)) == (generated, before)
+    assert "NeedDaemonReload=yes" not in "".join(before.values())
+    # It would be seen.
+    service(node, "b.service", "ExecStart=/bin/sleep 2000")
+    changed = {unit: state for unit, state in _runs(node).items() if state != before.get(unit)}
+    assert list(changed) == ["b.service"]
+    assert "NeedDaemonReload=yes" in changed["b.service"]
+
+
 # The way back
 
 

@@ -76,6 +76,8 @@ FULL: dict[str, Content] = {
     "/usr/lib/systemd/system/d.service": "[Service]\nExecStart=/bin/sleep 4\n",
     "/usr/lib/systemd/system/d.socket": "[Socket]\nListenStream=7\n",
 }
+# And a pod: apps, a socket, volumes.
+POD: dict[str, Content] = {"/etc/kubens/pods/shop.json": (CHECKOUT / "tests/pods/pod.json").read_text()}
 
 
 def build(root: Path, files: Mapping[str, Content]) -> Path:

@@ -40,6 +40,10 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     live = config.load_live(root)
     if not any(map(_has_anything, (configuration, live))) or switched_off(root):
         return DONE
+    if live.unreadable:
+        # It lives all the same: as it was recorded, then.
+        _report(live.findings)
+        return CRASHED
     # Nothing below is needed where nothing is configured.
     from kubens import inventory, plan, write
 
@@ -48,10 +52,12 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     made = plan.plan(configuration, taken)
     if taken.unreadable and _has_anything(live):
         # What lives cannot be made again without the units: as it was recorded, then.
-        _report(made.findings)
+        _report([finding for finding in made.findings if finding.severity == ERROR])
         return CRASHED
-    write.write(made, output, early)
+    missing = write.write(made, output, early)
     _report(made.findings)
+    if any(root.exists(f"{config.LIVE}/{name}") for name in missing):
+        return CRASHED  # what lives is not left without its units: the shell in front of us tries once more
     return DONE_WITH_ERRORS if made.has_errors else DONE
 
 

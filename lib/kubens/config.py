@@ -118,6 +118,7 @@ class Configuration:
     netns_types: the administrator's own types of network namespaces, with the file that each is read from first.
     netns_files: the names of all files that types and their instances are read from.
     pods: those whose manifests can be made units of. recorded_pods: of those that live, the units they are made of.
+    unreadable: whether there is more of it that could not be read.
     """
 
     __slots__ = (
@@ -128,6 +129,7 @@ class Configuration:
         "network_namespaces",
         "pods",
         "recorded_pods",
+        "unreadable",
     )
 
     def __init__(self) -> None:
@@ -138,6 +140,7 @@ class Configuration:
         self.pods: dict[str, HostPod] = {}
         self.recorded_pods: dict[str, dict[str, str]] = {}
         self.findings: list[Finding] = []
+        self.unreadable = False
 
     @property
     def has_networks(self) -> bool:
@@ -185,7 +188,9 @@ def load_live(root: Root) -> Configuration:
     found = Configuration()
     try:
         entries = root.names(LIVE)
-    except (OSError, Unreadable):
+    except (OSError, Unreadable) as error:
+        found.findings.append(Finding(ERROR, LIVE, 0, "", f"cannot be read: {error}"))
+        found.unreadable = True
         return found
     for name in entries:
         if name.startswith("."):
@@ -201,6 +206,9 @@ def load_live(root: Root) -> Configuration:
             continue
         recorded = Configuration()
         read_file(recorded, root, f"{LIVE}/{name}/namespace.conf")
+        if recorded.unreadable:
+            found.findings += recorded.findings
+            found.unreadable = True
         if at and instance in recorded.network_namespaces:
             found.network_namespaces[instance] = recorded.network_namespaces[instance]
         elif name in recorded.mount_namespaces:
@@ -216,6 +224,7 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
         text = root.read(path, SIZE_MAX)
     except (OSError, Unreadable) as error:
         findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {error}"))
+        configuration.unreadable = True
         return
     if text is None:
         findings.append(Finding(ERROR, path, 0, "", "a link to nothing, ignored: mend it, or link it to /dev/null"))

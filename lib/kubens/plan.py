@@ -18,14 +18,15 @@ class Tree:
 
     files: text by path; units lie at the top, drop-ins in UNIT.d/. early: text by name of units that must come before
     those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives.
-    digest: tells one tree from another.
+    digest: tells one tree from another. needs: the names of trees without which this one is of no use.
     """
 
-    __slots__ = ("digest", "early", "files", "links", "name", "record")
+    __slots__ = ("digest", "early", "files", "links", "name", "needs", "record")
 
     def __init__(self, name: str, record: str) -> None:
         self.name = name
         self.record = record
+        self.needs: list[str] = []
         self.digest = ""
         self.files: dict[str, str] = {}
         self.early: dict[str, str] = {}
@@ -129,7 +130,7 @@ class _Builder:
         self._live = live
         self._inventory = inventory
         self._owners = owners
-        self._bond = render.section("Unit", render.dependencies(namespace))
+        self._bond = render.dependencies(namespace)
         self._dropins: dict[str, str] = {}
         # the real names of units: all that were looked at, with the names that brought them; those that are members
         self._tried: dict[str, str] = {}
@@ -205,15 +206,20 @@ class _Builder:
             self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
         # An instance with files of its own does not follow its template. Its drop-in hides the template's, by the name.
         units = [one for one in (unit, *instances) if one is not None and one.name not in self._tried]
-        name = wrap.dropin_name(units)
+        name, last = wrap.dropin_name(units), wrap.last_dropin(units)
         added = True
         for one in units:
             self._tried[one.name] = member.unit
-            added &= self._add_unit(one, self._namespace.members.get(one.name, member), name, one is not unit)
+            declared = self._namespace.members.get(one.name, member)
+            added &= self._add_unit(one, declared, name, last, one is not unit)
         return added
 
-    def _add_unit(self, unit: Unit, member: Member, name: str, of_template: bool) -> bool:
-        """Add the drop-in for one unit. name: what to call it. of_template: whether its template's would apply."""
+    def _add_unit(self, unit: Unit, member: Member, name: str, last: str, of_template: bool) -> bool:
+        """Add the drop-in for one unit.
+
+        name: what to call it, "" where that is not possible because of the drop-in `last`. of_template: whether its
+        template's would apply.
+        """
         other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
         if other is not None and other.name != self._namespace.name:
             reason = f"is a member of namespace {other.name} already: a service can be in one only"
@@ -232,7 +238,7 @@ class _Builder:
         text = ""
         if not name:
             reason = "no drop-in can sort after this one: rename it"
-            refusals.append(Finding(ERROR, unit.dropins[-1], 0, unit.name, reason))
+            refusals.append(Finding(ERROR, last, 0, unit.name, reason))
         if not refusals:
             try:
                 text = wrap.dropin(unit, member, self._namespace, self._inventory, self._bond)
@@ -256,5 +262,5 @@ class _Builder:
         reason = (
             f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
         )
-        blocked = render.section("Service", render.blocked(reason, self._inventory.tools))
-        return render.header(f"{member.file}:{member.line}") + self._bond + blocked
+        blocked = render.blocked(reason, self._inventory.tools)
+        return render.text(f"{member.file}:{member.line}", (("Unit", self._bond), ("Service", blocked)))

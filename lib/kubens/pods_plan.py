@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubens import names as unit_names
 from kubens import plan, render
 from kubens.config import FINDINGS_MAX, LIVE, PODS_DIRECTORY
 from kubens.files import Unreadable, byte_order
@@ -87,10 +88,11 @@ def load_live(live: Configuration, root: Root, name: str) -> None:
     found = live.recorded_pods[name] = {}
     try:
         for unit in sorted(root.names(directory), key=byte_order):
-            if root.is_file(f"{directory}/{unit}"):
+            if unit_names.kind(unit):
                 found[unit] = root.read(f"{directory}/{unit}") or ""
     except (OSError, Unreadable) as error:
         live.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {error}"))
+        live.unreadable = True
 
 
 class Pods:

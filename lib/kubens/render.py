@@ -33,24 +33,21 @@ NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.ss
 
 def text(origin: str, sections: Sections) -> str:
     """A unit file: a header that says what made it, then the sections that have settings."""
-    return header(origin) + body(sections)
-
-
-def header(origin: str) -> str:
     if not origin.isprintable():
         origin = "".join(c if c.isprintable() else "?" for c in origin)
     source = f" from {origin}" if origin else ""
-    return f"# Made by kubens-generator(8){source}. Do not edit: the next reload makes it anew.\n"
+    header = f"# Made by kubens-generator(8){source}. Do not edit: the next reload makes it anew.\n"
+    return header + body(sections)
 
 
 def body(sections: Sections) -> str:
     """The sections that have settings."""
-    return "".join([section(name, settings) for name, settings in sections])
-
-
-def section(name: str, settings: list[tuple[str, str]]) -> str:
-    """A section, "" where it has no settings."""
-    return f"\n[{name}]\n" + "".join([f"{key}={value}\n" for key, value in settings]) if settings else ""
+    parts = []
+    for name, settings in sections:
+        if settings:
+            parts.append(f"\n[{name}]\n")
+            parts += [f"{key}={value}\n" for key, value in settings]
+    return "".join(parts)
 
 
 def mount_namespace_service(

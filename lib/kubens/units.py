@@ -30,6 +30,8 @@ SEARCH_PATH = (
     "/usr/lib/systemd/system",
 )
 _FOLLOW_MAX = 8  # alias hops, as unit-file.c allows
+# So many texts of drop-ins are remembered: those that come often come early.
+_TEXTS_MAX = 64
 
 
 class Setting:
@@ -94,7 +96,9 @@ class Units:
         self._ids: dict[str, str] = {}
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
         self._links: dict[str, dict[str, list[str]]] = {}
+        # drop-ins by their paths, where several units have them, and by their texts: many say the same
         self._parsed: dict[str, syntax.Parsed] = {}
+        self._texts: dict[str, syntax.Parsed] = {}
         self._loaded: dict[str, Unit | None] = {}
         # directory → the names of the drop-ins in it
         self._listed: dict[str, list[str]] = {}
@@ -428,7 +432,11 @@ class Units:
                 return not fragment or not self._root.is_null(path)
             if text is None or (fragment and not text):
                 return False
-            parsed = syntax.parse(text, self._wanted)
+            parsed = self._texts.get(text)
+            if parsed is None:
+                parsed = syntax.parse(text, self._wanted)
+                if not fragment and len(self._texts) < _TEXTS_MAX:
+                    self._texts[text] = parsed
             if not fragment and unit.name not in path:
                 # Of a directory that other units have as well.
                 self._parsed[path] = parsed

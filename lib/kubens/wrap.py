@@ -119,11 +119,16 @@ def losses(unit: Unit, mode: str, namespace: MountNamespace) -> tuple[list[tuple
     return settings, findings
 
 
+def last_dropin(units: list[Unit]) -> str:
+    """The drop-in of these units whose name sorts last, "" where there is none."""
+    # They are in this order in each.
+    lasts = [unit.dropins[-1] for unit in units if unit.dropins]
+    return max(lasts, key=lambda path: byte_order(path[path.rindex("/") + 1 :]), default="")
+
+
 def dropin_name(units: list[Unit]) -> str:
     """The name that sorts after every other drop-in of these units, a template and its instances; "" for none."""
-    # They are in this order in each.
-    lasts = [unit.dropins[-1].rpartition("/")[2] for unit in units if unit.dropins]
-    last = max(lasts, key=byte_order, default="")
+    last = last_dropin(units).rpartition("/")[2]
     if byte_order(last) < _DROPIN:
         return DROPIN
     # "~" comes after the "." of ".conf".
@@ -134,7 +139,9 @@ def dropin_name(units: list[Unit]) -> str:
         return ""
 
 
-def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory, bond: str) -> str:
+def dropin(
+    unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory, bond: list[tuple[str, str]]
+) -> str:
     """The text of a member's drop-in, of which bond is what they all have. The unit has no refusals.
 
     Raises escape.Unwritable.
@@ -144,7 +151,7 @@ def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inv
         service += render.environment(namespace)
     else:
         service += _wrapped(unit, namespace, inventory)
-    return render.header(f"{member.file}:{member.line}") + bond + render.section("Service", service)
+    return render.text(f"{member.file}:{member.line}", (("Unit", bond), ("Service", service)))
 
 
 def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> list[tuple[str, str]]:

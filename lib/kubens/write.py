@@ -25,18 +25,25 @@ if TYPE_CHECKING:
     from kubens.plan import Plan, Tree
 
 PROBLEMS = "kubens-problems.service"
+_CANCELED = 125  # ECANCELED
 
 
-def write(plan: Plan, output: str, early: str = "") -> None:
+def write(plan: Plan, output: str, early: str = "") -> list[str]:
     """Write every tree, then kubens-problems.service where there are errors, those of writing among them.
 
-    A tree that cannot be written is taken back as a whole. What goes wrong is added to the plan's findings.
+    A tree that cannot be written is taken back as a whole. What goes wrong is added to the plan's findings; returned
+    are the names of trees that are missing now.
     output, early: the first two directories of systemd.generator(7); without the second nothing comes before /etc.
     """
+    missing: list[str] = []
     for tree in plan.trees:
         try:
+            for name in tree.needs:
+                if name in missing:
+                    raise OSError(_CANCELED, f"there is no {name}")
             _write_tree(tree, output, early)
         except OSError as error:
+            missing.append(tree.name)
             _take_back(tree, output, early)
             reason = f"namespace {tree.name}: cannot write, nothing of it is generated: {error.strerror}"
             plan.findings.append(Finding(ERROR, output, 0, "", reason))
@@ -47,6 +54,7 @@ def write(plan: Plan, output: str, early: str = "") -> None:
         except OSError as error:
             _remove(f"{output}/{PROBLEMS}")
             plan.findings.append(Finding(ERROR, output, 0, PROBLEMS, f"cannot write: {error.strerror}"))
+    return missing
 
 
 def _write_problems(errors: list[str], output: str) -> None:

@@ -42,10 +42,10 @@ class Terminal:
     def write(self, text: str) -> None:
         self._stream.write(text)
 
-    def wrapped(self, text: str, indent: int, first: str = "") -> None:
+    def wrapped(self, text: str, indent: int, first: str = "", colour: str = PLAIN) -> None:
         """A paragraph behind `first`, in lines of the terminal's width; one line where there is none."""
         if not self.width:
-            self.line(first + text)
+            self.line(first + self.paint(text, colour))
             return
         margin = " " * indent
         # Words that are longer than a line are paths and commands: people copy them whole.
@@ -57,22 +57,22 @@ class Terminal:
             break_long_words=False,
             break_on_hyphens=False,
         )
-        self.line(first + "\n".join(wrapped)[len(first) :])
+        lines = "\n".join(wrapped)[len(first) :].split("\n")
+        self.line(first + "\n".join(self.paint(line, colour) for line in lines))
 
     def table(self, rows: Sequence[Sequence[Painted]], indent: int = 0, fold: bool = False) -> None:
-        """Rows of painted cells, columns two blanks apart, the last one as long as it is or folded in its column."""
+        """Rows of painted cells, two blanks apart. fold: a last cell that does not fit gets lines of its own."""
         widths = [max(len(row[column][0]) for row in rows) for column in range(len(rows[0]) - 1)]
         left = indent + sum(widths) + 2 * len(widths)
         for row in rows:
             cells = [self.paint(text, colour) + " " * (width - len(text))
                      for (text, colour), width in zip(row, widths)]  # fmt: skip
             text, colour = row[-1]
-            folded = textwrap.wrap(
-                text, max(self.width - left, 24), break_long_words=False, break_on_hyphens=False
-            ) if fold and self.width else [text]  # fmt: skip
-            self.line((" " * indent + "  ".join([*cells, self.paint("".join(folded[:1]), colour)])).rstrip())
-            for more in folded[1:]:
-                self.line(" " * left + self.paint(more, colour))
+            fits = not (fold and self.width) or left + len(text) <= self.width
+            self.line((" " * indent + "  ".join([*cells, self.paint(text, colour) if fits else ""])).rstrip())
+            if not fits:
+                margin = " " * (indent + 4)
+                self.wrapped(text, len(margin), margin, colour)
 
     def flush(self) -> None:
         self._stream.flush()

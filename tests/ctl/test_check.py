@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import nodes
 from ctl import Maker, Node, kubensctl, tree, write
 from kubens_machine import configure, service
+from machine import CHECKOUT
+from test_configuration import presets
 
 CONF = "/etc/kubens/services.conf"
 A = "/etc/systemd/system/a.service"
@@ -166,3 +170,31 @@ def test_the_machine_itself(machine: Maker, lower: str) -> None:
     assert "kubens=0 is on the kernel command line" in ctl.ctl("check").stdout
     done = ctl.ctl("plan")
     assert (done.stdout, "kubens=0" in done.stderr) == ("", True)
+
+
+RKE2 = """\
+[Unit]
+Wants=network-online.target
+After=network-online.target
+[Service]
+Type=notify
+EnvironmentFile=-/etc/default/%N
+EnvironmentFile=-/usr/local/lib/systemd/system/%N.env
+KillMode=process
+Delegate=yes
+ExecStartPre=-/sbin/modprobe overlay
+ExecStart=/usr/local/bin/rke2 server
+ExecStopPost=-/bin/sh -c "systemd-cgls /system.slice/%n | awk '{print $1}' | xargs -r kill"
+"""
+
+
+@pytest.mark.parametrize("title", presets())
+def test_a_preset_on_the_units_of_a_node(tmp_path: Path, title: str) -> None:
+    """What is not installed is no obstacle: servers and agents have one preset."""
+    root = tree(tmp_path, {"/usr/local/lib/systemd/system/rke2-server.service": RKE2})
+    for name in nodes.PROGRAMS:
+        shutil.copytree(CHECKOUT / "tests/nodes" / name, root, dirs_exist_ok=True, symlinks=True)
+    write(root, CONF, presets()[title])
+    status, findings = _check(root)
+    assert (status, {finding["severity"] for finding in findings} - {"notice"}) == (0, set())
+    assert "zz-kubens.conf" in kubensctl("plan", "--root", str(root)).stdout

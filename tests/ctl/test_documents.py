@@ -64,13 +64,6 @@ def test_the_page_has_every_setting_with_its_default() -> None:
                 assert f"**{default}**" in described[key], key
 
 
-def test_the_sample_has_every_setting_with_its_default() -> None:
-    sample = (CHECKOUT / "conf/services.conf").read_text()
-    shown = re.findall(r"^# (\w+)=(.*)$", sample, re.MULTILINE)
-    assert shown == [(key, default) for section, key, _, default in config.SETTINGS if section == "MountNamespace"]
-    assert all(not line or line.startswith("#") for line in sample.splitlines())
-
-
 def test_the_page_has_every_refused_setting() -> None:
     text = _section(_page("kubens.conf.5.rst"), "REFUSED SETTINGS")
     page = _page("kubens.conf.5.rst")
@@ -112,6 +105,23 @@ def test_examples_of_the_program_are_what_it_takes() -> None:
     assert {example.split()[0] for example in examples} == {name.split()[0] for name in _verbs()}
     for example in examples:
         parser().parse_args(example.split())
+
+
+# What is written for people who type.
+TEXTS = (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md")), *PAGES)
+
+
+@pytest.mark.parametrize("path", [path for path in TEXTS if path.stem != "kubens-pod.5"], ids=lambda path: path.name)
+def test_what_is_written_to_be_typed_is_what_it_takes(path: Path) -> None:
+    text = path.read_text()
+    typed = re.findall(r"^(?: {4})?kubensctl +([^#|\n]*)$", text, re.MULTILINE)
+    typed += re.findall(r"`kubensctl ([^`…]*)`", re.sub(r"\n *", " ", text))
+    for arguments in typed:
+        words = arguments.partition(" ||")[0].split()
+        # A verb may be spoken of without what it needs.
+        if not any(f"{verb} ".startswith(" ".join(words) + " ") for verb in _verbs()):
+            parser().parse_args(words)
+    assert typed or path.stem not in ("README", "troubleshooting", "kubensctl.1")
 
 
 def test_version() -> None:
@@ -158,6 +168,19 @@ def test_a_page_refers_to_pages_that_exist(page: Path) -> None:
     ours = {path.stem for path in PAGES}
     for name, section in re.findall(r"(kubens[\w.-]*)(?:\*\*\\)?\((\d)\)", page.read_text()):
         assert f"{name}.{section}" in ours
+
+
+def test_all_of_it_is_installed(tmp_path: Path) -> None:
+    command = ["make", "--silent", f"--directory={CHECKOUT}", "install", f"DESTDIR={tmp_path}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    share = tmp_path / "usr/share"
+    for page in PAGES:
+        assert (share / f"man/man{page.stem[-1]}" / page.stem).read_text().startswith('.\\" Man page generated'), page
+    for path in ("bash-completion/completions/kubensctl", "zsh/site-functions/_kubensctl",
+                 "fish/vendor_completions.d/kubensctl.fish", "doc/kubens/troubleshooting.md"):  # fmt: skip
+        assert (share / path).stat().st_size > 1000
+    subprocess.run([*command[:3], "uninstall", f"DESTDIR={tmp_path}"], check=True, stdout=subprocess.DEVNULL)
+    assert [path for path in tmp_path.rglob("*kubens*") if path.name != "kubens" or path.parent.name != "etc"] == []
 
 
 # Completions

@@ -156,24 +156,29 @@ def test_no_function_at_all_is_a_mistake(node: Machine) -> None:
     assert f"type own defines none of configure_own_{{up,down}}_{{outside,inside}}: {DIRECTORY}/own.conf" in log
 
 
-def test_a_failed_command_ends_what_comes_up(node: Machine) -> None:
-    """In the middle, at a pipe's end, in a function that is called: nothing runs after it, and what has is undone."""
-    for command in ("false", "true | false", "inner() { false; true; }; inner", "(false; true)", "local a; a=$(false)"):
-        broken = f"{command}; echo never >>/run/steps"
-        write(node, own_conf=functions("own", up_outside=broken), other_conf=functions("other"))
-        log = fails(node, "netns-own@blue", "netns_outside-own@blue")
-        assert steps(node) == ["up outside blue", "down outside blue"], command
-        assert f"{DIRECTORY}/own.conf:1: status 1 of: " in log
-        assert "type own, up outside: failed with status 1" in log
-        assert states(node, *units_of("blue", "own")) == ["inactive", "failed", "inactive"]
+COMMANDS = ("false", "true | false", "inner() { false; true; }; inner", "(false; true)", "local a; a=$(false)")
 
-        write(node, own_conf=functions("own", up_inside=broken))
-        log = fails(node, "netns-own@blue")
-        assert steps(node) == ["up outside blue", "up inside blue", "down inside blue", "down outside blue"], command
-        assert f"{DIRECTORY}/own.conf:2: status 1 of: " in log
-        assert states(node, *units_of("blue", "own")) == ["inactive", "inactive", "failed"]
-        node.systemctl("reset-failed")
-    node.systemctl("start", "netns-other@blue")
+
+@pytest.mark.parametrize("place", ["up_outside", "up_inside"])
+def test_a_failed_command_ends_what_comes_up(place: str, node: Machine) -> None:
+    """In the middle, at a pipe's end, in a function that is called: nothing runs after it, and what has is undone."""
+    kinds = [f"own{number}" for number in range(len(COMMANDS))]
+    for kind, command in zip(kinds, COMMANDS):
+        node.write(f"{DIRECTORY}/{kind}.conf", functions(kind, **{place: f"{command}; echo never >>/run/steps"}))
+    write(node, good_conf=functions("good"))
+    for kind in kinds:
+        units = (f"netns-{kind}@{kind}", f"netns_outside-{kind}@{kind}")
+        log = fails(node, *units)
+        inside = ["up inside", "down inside"] if place == "up_inside" else []
+        assert steps(node) == [f"{step} {kind}" for step in ("up outside", *inside, "down outside")]
+        line = 2 if inside else 1
+        assert f"{DIRECTORY}/{kind}.conf:{line}: status 1 of: " in log
+        assert f"type {kind}, {place.replace('_', ' ')}: failed with status 1" in log
+        assert states(node, f"netns_name@{kind}", *units) == (
+            ["inactive", "failed", "inactive"] if inside else ["inactive", "inactive", "failed"]
+        )
+    node.systemctl("start", "netns-good@blue")
+    assert steps(node) == ["up outside blue", "up inside blue"]
 
 
 def test_what_may_fail(node: Machine) -> None:
@@ -276,6 +281,8 @@ def test_processes_and_notes_last_until_the_stop(node: Machine) -> None:
     )
     node.systemctl("start", "netns-own@blue")
     settle(node)
+    # Copies of files that may hold keys.
+    assert node.run("stat", "-c", "%a", "/run/kubens-generator/.kept-own@blue").stdout == "700\n"
     assert node.run("pgrep", "-cf", "sleep 4711").stdout == "1\n"
     node.systemctl("stop", "netns-own@blue")
     assert states(node, *units_of("blue", "own")) == ["inactive"] * 3

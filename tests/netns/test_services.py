@@ -139,8 +139,8 @@ def test_in_a_mount_namespace_as_well(machine: Maker, lower: str) -> None:
     assert _sees(node, "both", "/etc/resolv.conf") == "nameserver 10.1.1.1\n"
 
 
-def test_members_that_come_and_go_while_it_lives(machine: Maker, lower: str) -> None:
-    node = node_with(machine(lower), BLUE.format("a"), {"veth-blue.conf": VETH.format(1)})
+def test_members_that_come_and_go_while_it_lives(machine: Maker) -> None:
+    node = node_with(machine(), BLUE.format("a"), {"veth-blue.conf": VETH.format(1)})
     for name in ("a", "b", "c"):
         service(node, f"{name}.service", SLEEP)
     node.boot()

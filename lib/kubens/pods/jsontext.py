@@ -112,6 +112,28 @@ def load(text: str) -> object:
     if len(text) > TEXT_MAX:
         raise ManifestError("$", f"is longer than {TEXT_MAX} characters")
     try:
+        found = _scan(text)
+        return _load_slowly(text) if found is None else found[0]
+    except RecursionError:
+        raise ManifestError("$", f"is nested more than {DEPTH_MAX} deep") from None
+
+
+def _scan(text: str) -> tuple[object] | None:
+    """What json would say, without it, which imports re and takes a boot longer than all else; None where in doubt."""
+    try:
+        from _json import make_scanner
+    except ImportError:
+        return None
+    text = text.strip(" \t\n\r")
+    try:
+        value, end = make_scanner(_Decoder)(text, 0)  # type: ignore[arg-type]
+    except (StopIteration, ValueError):
+        return None
+    return (value,) if end == len(text) else None
+
+
+def _load_slowly(text: str) -> object:
+    try:
         import json
     except ImportError:
         reason = "cannot be read, this Python has no module json: install python3, not python3-minimal alone"
@@ -123,8 +145,6 @@ def load(text: str) -> object:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise ManifestError("$", f"no JSON: {error.msg} in {place}") from None
-    except RecursionError:
-        raise ManifestError("$", f"is nested more than {DEPTH_MAX} deep") from None
 
 
 def check(value: object, any_case: bool) -> Node:
@@ -147,6 +167,16 @@ def unasked(node: Node) -> list[str]:
 
 def _no_constant(name: str) -> object:
     raise ManifestError("$", f"{name} is no JSON number")
+
+
+class _Decoder:
+    """What json.JSONDecoder is to its scanner."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = Pairs
+    parse_int = parse_float = Number
+    parse_constant = staticmethod(_no_constant)
 
 
 def _checked(value: object, path: str, depth: int, any_case: bool) -> object:

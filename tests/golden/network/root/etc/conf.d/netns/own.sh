@@ -1,0 +1,1 @@
+configure_own_up_inside() { ip link set lo up; }
