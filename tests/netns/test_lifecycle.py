@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mountinfo
-from netns import SLEEP, VETH, Machine, Maker, configure, namespace_of, node_with, remains, service, states, units_of
+from netns import SLEEP, VETH, Machine, Maker, namespace_of, node_with, remains, service, states, units_of
 
 BLUE = "[NetworkNamespace]\nName=blue\nTypes=veth nft\nServices=inside\n"
 
