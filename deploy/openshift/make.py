@@ -14,7 +14,7 @@ from kubensctl.formats import Json, ignition, yaml_text  # noqa: E402
 from kubensctl.static import KUBENSENTER, Static, StaticUnit  # noqa: E402
 
 ROLES = ("worker", "master")
-# Both enter by themselves when $KUBENSMNT says where: CRI-O, and the kubelet in the wrapper that OpenShift starts it in.
+# Both enter by themselves when $KUBENSMNT says where: the kubelet in the wrapper that OpenShift starts it in.
 MEMBERS = ("crio.service", "kubelet.service")
 HEADER = "# Made by `make deploy`; a change here is lost. ../README.md says how to apply it.\n"
 # What people's scripts call where the container-mount-namespace additions were.

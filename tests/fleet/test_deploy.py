@@ -77,7 +77,8 @@ def test_the_image(machine: Maker) -> None:
     steps = [line.split() for line in (CHECKOUT / "deploy/image/Containerfile").read_text().splitlines()]
     for step in (step for step in steps if step and step[0] not in ("#", "ARG", "FROM")):
         if step[0] == "RUN":
-            subprocess.run(["chroot", node.tree, "sh", "-euc", " ".join(step[1:])], check=True, stdout=subprocess.DEVNULL)
+            command = ["chroot", str(node.tree), "sh", "-euc", " ".join(step[1:])]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         elif step[:2] == ["COPY", "."]:
             for name in filter(None, listed.split("\0")):
                 if not name.startswith("tests/") and (CHECKOUT / name).is_file():
