@@ -54,7 +54,7 @@ _kubensctl() {
     case $verb in
         '')
             options='--version'
-            words='status check plan compile explain wrap env release join leave netns pod'
+            words='status check plan compile migrate explain wrap env release join leave netns pod'
             ;;
         status)
             options='--json'
@@ -66,6 +66,9 @@ _kubensctl() {
             ;;
         plan)
             options='--root --diff --output'
+            ;;
+        migrate)
+            options='--root --dry-run --undo'
             ;;
         compile)
             options='--root --format --output --role'

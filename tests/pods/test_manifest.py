@@ -343,8 +343,10 @@ def test_records_compare_by_their_members() -> None:
     assert repr(pods.ExposedPort("a", 1)) == "ExposedPort(1, 'a')"
 
 
-BROKEN = ["", " ", "{", "[", '{"a"', '{"a":', '{"a" 1}', '{"a": 1,}', '{"a": 1', "[1 2]", "[1,]", '"a', '"\\x"', '"\\u12"', '"a\nb"',
-          "nul", "-", "1.", "01", "1 2", "{} x", "'a'", "NaN", "[Infinity]", "\ufeff{}", "\0"]  # fmt: skip
+BROKEN = [
+    "", " ", "{", "[", '{"a"', '{"a":', '{"a" 1}', '{"a": 1,}', '{"a": 1', "[1 2]", "[1,]", '"a', '"\\x"', '"\\u12"',
+    '"a\nb"', "nul", "-", "1.", "01", "1 2", "{} x", "'a'", "NaN", "[Infinity]", "\ufeff{}", "\0",
+]  # fmt: skip
 
 
 def test_broken_text_is_refused_by_an_interpreter_that_has_not_imported_json() -> None:
