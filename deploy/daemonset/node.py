@@ -1,6 +1,6 @@
 """Installs kubens on the node whose root is at /host, keeps it there, and removes it when the DaemonSet is deleted.
 
-What the image has in /payload goes to the same paths of the node, the ConfigMap's services.conf beside what the node has
+What the image has in /payload goes to the same paths there, the ConfigMap's services.conf beside what the node has
 of its own. No service is ever restarted: what is declared takes effect when it starts next.
 """
 
