@@ -46,7 +46,7 @@ _kubensctl() {
     case $verb in
         '')
             options='--version'
-            words='status check plan compile explain wrap env release join leave netns'
+            words='status check plan compile migrate explain wrap env release join leave netns'
             ;;
         status)
             options='--json'
@@ -58,6 +58,9 @@ _kubensctl() {
             ;;
         plan)
             options='--root --diff --output'
+            ;;
+        migrate)
+            options='--root --dry-run --undo'
             ;;
         compile)
             options='--root --format --output --role'

@@ -29,7 +29,7 @@ function __kubensctl_is_after
     test "$words[2..-1]" = "$argv"
 end
 
-set -l verbs status check plan compile explain wrap env release join leave netns
+set -l verbs status check plan compile migrate explain wrap env release join leave netns
 set -l edits wrap env release
 
 complete -c kubensctl -f
@@ -39,6 +39,7 @@ complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a status -d '
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a check -d 'Say what is wrong with the configuration'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a plan -d 'Show what the generator writes'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a compile -d 'Write static units'
+complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a migrate -d 'Take over what other installations do'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a explain -d 'Say where a unit\'s commands come from'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a wrap -d 'Have services started in the namespace'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a env -d 'Have services told of the namespace'
@@ -49,16 +50,17 @@ complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a netns -d 'L
 complete -c kubensctl -n "__fish_seen_subcommand_from status check" -l json -d 'Write JSON'
 complete -c kubensctl -n "__fish_seen_subcommand_from status" -a '(__kubensctl_namespaces MountNamespace; __kubensctl_networks)'
 complete -c kubensctl -n "__fish_seen_subcommand_from check" -F
-complete -c kubensctl -n "__fish_seen_subcommand_from check plan compile explain join leave $edits" -l root -xa '(__fish_complete_directories)' -d 'Look at the machine below a directory'
+complete -c kubensctl -n "__fish_seen_subcommand_from check plan compile migrate explain join leave $edits" -l root -xa '(__fish_complete_directories)' -d 'Look at the machine below a directory'
 complete -c kubensctl -n "__fish_seen_subcommand_from plan" -l diff -d 'Show the differences only'
 complete -c kubensctl -n "__fish_seen_subcommand_from plan" -l output -xa '(__fish_complete_directories)' -d 'Write files below a directory'
 complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l output -F -d 'Write there'
 complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l format -xa 'units ignition butane machineconfig cloud-init' -d 'What to write'
 complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l role -xa 'worker master' -d 'The pool of a machineconfig'
+complete -c kubensctl -n "__fish_seen_subcommand_from migrate" -l undo -d 'Put everything back'
 complete -c kubensctl -n "__fish_seen_subcommand_from explain $edits" -a '(__kubensctl_services)'
 complete -c kubensctl -n "__fish_seen_subcommand_from $edits" -l namespace -xa '(__kubensctl_namespaces MountNamespace)' -d 'The namespace'
 complete -c kubensctl -n "__fish_seen_subcommand_from join leave $edits" -l now -d 'Restart what has to be restarted'
-complete -c kubensctl -n "__fish_seen_subcommand_from join leave $edits" -l dry-run -d 'Show what would be done'
+complete -c kubensctl -n "__fish_seen_subcommand_from migrate join leave $edits" -l dry-run -d 'Show what would be done'
 complete -c kubensctl -n "__kubensctl_is_after join; or __kubensctl_is_after leave" -a '(__kubensctl_networks)'
 complete -c kubensctl -n "__fish_seen_subcommand_from join leave; and not __kubensctl_is_after join; and not __kubensctl_is_after leave" -a '(__kubensctl_services)'
 complete -c kubensctl -n "__kubensctl_is_after netns" -a list -d 'List the network namespaces'

@@ -89,7 +89,7 @@ class Root:
     def files(self, path: str, suffix: str) -> list[str]:
         """The names in a directory that end in suffix, hidden ones left out; in byte order. Raises Unreadable."""
         found = [name for name in self.names(path) if name.endswith(suffix) and name[0] != "."]
-        return sorted(found, key=byte_order)
+        return sorted(found, key=byte_order) if len(found) > 1 else found
 
     def link(self, path: str) -> str | None:
         """What a link says, None where it is none."""

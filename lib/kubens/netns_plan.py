@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubens import config, execs, names, netns, netns_units, plan, render, wrap
+from kubens import config, names, netns, netns_units, plan, render, wrap
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
 from kubens.plan import Tree
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kubens.plan import Plan
     from kubens.units import Unit
 
+_DROPIN = "zz-kubens-netns.conf"
 # Sockets and daemons by which a name would be resolved with the host's network, whatever resolv.conf says.
 _HOST_RESOLVERS = ("/run/nscd", "/run/systemd/resolve")
 # Sockets come before sockets.target, and that before all that network namespaces wait for: not so those that join. The
@@ -121,7 +122,7 @@ class _Builder:
         tree.needs = [_type_tree(kind) for kind in namespace.types]
         for before, unit in zip(namespace.units, namespace.units[1:]):
             text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", [("After", before)]),))
-            tree.files[f"{unit}.d/zz-kubens-netns.conf"] = text
+            tree.files[f"{unit}.d/{_DROPIN}"] = text
         for target in namespace.wanted_by:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
@@ -167,48 +168,58 @@ class _Builder:
     def _add(
         self, namespace: NetworkNamespace, member: Member, live: NetworkNamespace | None, dropins: dict[str, str]
     ) -> bool:
-        """Add the drop-in for one member. False where it exists and cannot join."""
-        unit = self._inventory.units.get(member.unit)
-        if unit is None:
-            finding = plan.absent(member, self._inventory, "not joined")
+        """Add the drop-ins for one member. False where it exists and cannot join."""
+        inventory = self._inventory
+        unit = inventory.units.get(member.unit)
+        instances = [inventory.units.get(name) for name in inventory.instances.get(member.unit, ())]
+        if unit is None and not any(instances):
+            finding = plan.absent(member, inventory, "not joined")
             self.findings.append(finding)
             return finding.severity != ERROR
-        other = self._joined.get(unit.name)
-        if other == namespace.name:
+        if unit is not None and self._joined.get(unit.name) == namespace.name:
             reason = "is listed already under another name: remove one"
             self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
             return True
-        by_systemd = execs.refused_by_systemd(unit) if names.suffix(unit.name) == "service" else unit.refused
-        if by_systemd is not None and not unit.unreadable:
-            file, line, reason = by_systemd
-            reason = f"systemd itself does not load it, not joined: {reason}"
-            self.findings.append(Finding(WARNING, file, line, unit.name, reason))
-            return True
-        refusals = self._refusals(namespace, member, unit, other)
-        name = wrap.dropin_name([unit])
-        # Before the one that wraps: which then is still the last.
-        name = name and name[: -len(".conf")] + "-netns.conf"
-        if not 0 < len(name.encode("utf-8", "surrogateescape")) <= 255:
-            name = "zz-kubens-netns.conf"
-            refusals.append(Finding(ERROR, unit.dropins[-1], 0, unit.name, "no drop-in can sort after this: rename it"))
-        self.findings += refusals
-        text = ""
-        if not refusals:
-            text = self._dropin(namespace, member, unit)
-        elif live is not None and member.unit in live.members:
-            text = self._blocked(namespace, member, refusals)
-        else:
-            return False
-        self._joined[unit.name] = namespace.name
-        dropins[f"{unit.name}.d/{name}"] = text
-        return True
+        # An instance with files of its own may differ from its template.
+        units = [one for one in instances if one is not None and one.name not in self._networks.members]
+        if unit is not None:
+            units.insert(0, unit)
+        name = self._dropin_name(member.unit)
+        is_live = live is not None and member.unit in live.members
+        added = True
+        for one in units:
+            refusals = self._refusals(namespace, member, one)
+            if not name:
+                reason = "no drop-in can sort after this one: rename it"
+                refusals.append(Finding(ERROR, one.dropins[-1] if one.dropins else one.path, 0, one.name, reason))
+            self.findings += refusals
+            if refusals and not is_live:
+                added = False
+                continue
+            text = self._blocked(namespace, member, refusals) if refusals else self._dropin(namespace, member, one)
+            self._joined[one.name] = namespace.name
+            dropins[f"{one.name}.d/{name or _DROPIN}"] = text
+        return added
 
-    def _refusals(self, namespace: NetworkNamespace, member: Member, unit: Unit, other: str | None) -> list[Finding]:
+    def _dropin_name(self, unit: str) -> str:
+        """Sorts after every other drop-in of the unit but the one that wraps, which stays the last; "" for none.
+
+        One for a template and its instances, so that theirs hide that of the template.
+        """
+        units = self._inventory.units
+        template = names.template_of(unit)
+        family = [unit, template, *self._inventory.instances.get(template, ())]
+        name = wrap.dropin_name([one for one in map(units.get, family) if one is not None])
+        name = name and name[: -len("kubens.conf")] + _DROPIN[len("zz-") :]
+        return name if len(name.encode("utf-8", "surrogateescape")) <= 255 else ""
+
+    def _refusals(self, namespace: NetworkNamespace, member: Member, unit: Unit) -> list[Finding]:
         found = []
         declared = (member.file, member.line, unit.name)
-        if unit.unreadable:
+        if unit.unreadable is not None:
             file, line, reason = unit.unreadable
             found.append(Finding(ERROR, file, line, unit.name, f"what systemd would run cannot be told: {reason}"))
+        other = self._joined.get(unit.name)
         if other is not None:
             reason = f"has joined network namespace {other} already: it can be in one only"
             found.append(Finding(ERROR, *declared, reason))

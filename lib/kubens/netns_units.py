@@ -13,8 +13,8 @@ from kubens.config import LIVE
 RUNNER = "/usr/lib/kubens/kubens-netns"
 DOCUMENTATION = "man:kubens-netns(5)"
 
-# Packaged units cannot know where a distribution has its tools; systemd looks.
-_TOOLS = {name: name for name in render.TOOLS}
+# Packaged units cannot know where a distribution has its tools; this shell is everywhere, and looks for the others.
+_TOOLS = {"sh": "/bin/sh"}
 
 
 def packaged(kinds: tuple[str, ...]) -> dict[str, str]:
@@ -53,16 +53,18 @@ def _name() -> str:
     service = [
         *_ONESHOT,
         ("PrivateMounts", "no"),
-        ("ExecStartPre", "mkdir -p /run/netns"),
-        ("ExecStartPre", f"flock /run/netns {render.shell(_TOOLS, render.OWN_PEER_GROUP, directory)}"),
-        ("ExecStartPre", f"-flock /run/netns {render.shell(_TOOLS, _REMOVE_DIRECTORY, directory)}"),
+        ("ExecStartPre", render.shell(_TOOLS, _PREPARE, directory, " ".join(render.OWN_PEER_GROUP.split("\n")))),
         ("ExecStart", f"{RUNNER} create %i"),
         ("ExecStopPost", f"{RUNNER} delete %i"),
     ]
     return _packaged((("Unit", unit), ("Service", service)))
 
 
-_REMOVE_DIRECTORY = 'umount "$0" 2>/dev/null; rmdir "$0" 2>/dev/null'
+# $0 is where it may work, which only who comes first needs, and removes.
+_PREPARE = """\
+mkdir -p /run/netns && flock /run/netns sh -c "$1" "$0"; status=$?;
+[ ! -e "$0" ] || flock /run/netns sh -c 'umount "$0"; rmdir "$0"' "$0" 2>/dev/null; exit $status
+"""
 
 _ONESHOT = [
     ("Type", "oneshot"),

@@ -121,9 +121,13 @@ def losses(unit: Unit, mode: str, namespace: MountNamespace) -> tuple[list[tuple
 
 def last_dropin(units: list[Unit]) -> str:
     """The drop-in of these units whose name sorts last, "" where there is none."""
-    # They are in this order in each.
-    lasts = [unit.dropins[-1] for unit in units if unit.dropins]
-    return max(lasts, key=lambda path: byte_order(path[path.rindex("/") + 1 :]), default="")
+    last, order = "", b""
+    for unit in units:
+        # They are in this order in each.
+        path = unit.dropins[-1] if unit.dropins else ""
+        if path and byte_order(path[path.rindex("/") + 1 :]) > order:
+            last, order = path, byte_order(path[path.rindex("/") + 1 :])
+    return last
 
 
 def dropin_name(units: list[Unit]) -> str:

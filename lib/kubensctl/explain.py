@@ -28,7 +28,7 @@ def declare(verbs: Verbs) -> None:
 def run(arguments: argparse.Namespace) -> int:
     root = Root(arguments.root)
     planned = planning.make(root)
-    unit = load(root, arguments.unit)
+    unit = load(root, arguments.unit, planned)
     out = terminal.standard_output()
     found = memberships(planned, unit)
     _show_head(out, planned, unit, found)
@@ -46,13 +46,15 @@ def wrapped_commands(namespace: Configured) -> tuple[str, ...]:
     return namespace.wrap_commands if isinstance(namespace, MountNamespace) else ()
 
 
-def load(root: Root, name: str) -> Unit:
+def load(root: Root, name: str, planned: Planned) -> Unit:
     """The unit of that name, ".service" being understood. Raises Failure."""
     name = name if names.kind(name) else name + ".service"
     if not names.kind(name):
         raise Failure(f"{name}: not a unit name")
     units = planning.load_units(root)
     unit = units.load(name)
+    if unit is None and any(name in tree.files or name in tree.early for tree in planned.plan.trees):
+        raise Failure(f"{name} is made by kubens itself, to be seen with: kubensctl plan")
     if unit is None:
         raise Failure(f"{name}: {'masked' if units.find(name) == 'masked' else 'not installed'}")
     return unit

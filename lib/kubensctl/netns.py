@@ -22,12 +22,12 @@ from kubensctl.terminal import GREEN, GREY, PLAIN, RED, YELLOW, Painted
 from kubensctl.verbs import Verbs
 
 DIRECTORY = "/run/netns"
-# Every kind that a service may have of its own; in a user namespace, the others belong to that.
+# Every kind that a service may have of its own.
 _KINDS: tuple[Kind, ...] = ("user", "cgroup", "ipc", "uts", "net", "pid", "mnt", "time")
 
 
 def declare(verbs: Verbs) -> None:
-    group = verbs.group("netns", "list network namespaces, save what one is made of, and run commands inside")
+    group = verbs.group("netns", "list network namespaces, save the rules of one, and run commands inside")
     group.add("list", "list the network namespaces, whoever made them", "  kubensctl netns list", run_list)
     save = group.add(
         "save", "save the live nftables rules of a namespace, to be loaded at its next start",
@@ -128,7 +128,7 @@ def run_exec(arguments: argparse.Namespace) -> int:
         raise Failure(f"{what}{unit} has no process whose namespaces could be entered")
     kinds = [kind for kind in _KINDS if _differs(pid, kind)]
     if not kinds:
-        _execute(command)
+        _execute(command)  # all that it has is shared with us
     try:
         _execute(NSEnter.for_pid(pid, kinds).command(command[0], *command[1:]).args)
     except NSEnterError as error:

@@ -126,7 +126,8 @@ def make(root: Root, files: Sequence[str] = ()) -> Planned:
     """The plan for the machine below root. files: paths on this computer, read instead of what is configured there."""
     if not files:
         return Planned(root, config.load(root))
-    configuration = Configuration()
+    # The types of network namespaces are no part of what the files replace.
+    configuration = config.load(root, directories=())
     for path in files:
         # The generator's reader is lenient about what is not there; who names a file means it.
         if not os.path.lexists(path):

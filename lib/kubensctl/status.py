@@ -86,7 +86,7 @@ def _show(out: Terminal, namespace: Namespace) -> None:
     inside = "only root can see where they run" if unseen else f"{states.count(INSIDE)} inside"
     _field(out, "Members", f"{len(states)}, {inside}")
     titles = [(title, GREY) for title in ("UNIT", "MODE", "STATE", "PROCESS", "")]
-    out.table([titles, *map(_row, namespace.members)], indent=4)
+    out.table([titles, *map(_row, namespace.members)], indent=4, fold=True)
     if isinstance(namespace, Mounts) and namespace.survivors:
         _show_survivors(out, namespace.survivors)
 
@@ -96,7 +96,7 @@ def _show_survivors(out: Terminal, found: list[Survivor]) -> None:
     _field(out, "Survivors", out.paint(f"{count} in another namespace: drain the node, or end them", YELLOW))
     rows: list[list[Painted]] = [[(title, GREY) for title in ("PROCESS", "UNIT", "IN", "COMMAND")]]
     rows += [[(text, PLAIN) for text in (str(s.process), s.unit, s.where, printable(s.command))] for s in found]
-    out.table(rows, indent=4)
+    out.table(rows, indent=4, fold=True)
 
 
 def _show_network(out: Terminal, network: Network) -> None:

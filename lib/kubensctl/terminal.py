@@ -60,15 +60,15 @@ class Terminal:
         lines = "\n".join(wrapped)[len(first) :].split("\n")
         self.line(first + "\n".join(self.paint(line, colour) for line in lines))
 
-    def table(self, rows: Sequence[Sequence[Painted]], indent: int = 0) -> None:
-        """Rows of painted cells, two blanks apart. A last cell that does not fit gets lines of its own."""
+    def table(self, rows: Sequence[Sequence[Painted]], indent: int = 0, fold: bool = False) -> None:
+        """Rows of painted cells, two blanks apart. fold: a last cell that does not fit gets lines of its own."""
         widths = [max(len(row[column][0]) for row in rows) for column in range(len(rows[0]) - 1)]
         left = indent + sum(widths) + 2 * len(widths)
         for row in rows:
             cells = [self.paint(text, colour) + " " * (width - len(text))
                      for (text, colour), width in zip(row, widths)]  # fmt: skip
             text, colour = row[-1]
-            fits = not self.width or left + len(text) <= self.width
+            fits = not (fold and self.width) or left + len(text) <= self.width
             self.line((" " * indent + "  ".join([*cells, self.paint(text, colour) if fits else ""])).rstrip())
             if not fits:
                 margin = " " * (indent + 4)

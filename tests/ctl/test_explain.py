@@ -83,6 +83,7 @@ def test_an_instance_of_a_member_template(root: Path) -> None:
     [
         ("nothere", "nothere.service: not installed"),
         ("masked", "masked.service: masked"),
+        ("kubens", "kubens.service is made by kubens itself, to be seen with: kubensctl plan"),
         ("a/b", "a/b.service: not a unit name"),
     ],
 )

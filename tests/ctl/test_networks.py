@@ -113,6 +113,15 @@ def test_explain(root: Path) -> None:
     assert f"{OTHER}:4:7: error" in text
 
 
+def test_a_file_that_is_not_yet_in_place(root: Path, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.conf"
+    draft.write_text("[NetworkNamespace]\nName=blue\nTypes=veth mine\nServices=a\n")
+    assert "Types=mine: there is no such type" in kubensctl("check", "--root", str(root), str(draft)).stdout
+    write(root, "/etc/conf.d/netns/veth-blue.conf", "")
+    write(root, "/etc/conf.d/netns/mine.sh", "")
+    assert kubensctl("check", "--root", str(root), str(draft)).returncode == 0
+
+
 def _check(root: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(kubensctl("check", "--root", str(root), "--json").stdout)
     return found
@@ -163,7 +172,7 @@ def _node(machine: Maker, lower: str = "/") -> Node:
         service(node, f"{name}.service", "ExecStart=/bin/sleep 1000")
     node.write("/etc/systemd/system/web.socket", "[Socket]\nListenStream=8080\n")
     service(node, "web.service", "ExecStart=/bin/sleep 1000")
-    service(node, "own.service.d/x.conf", "NetworkNamespacePath=/run/netns/blue\nPrivateTmp=yes")
+    service(node, "own.service.d/x.conf", "NetworkNamespacePath=/run/netns/blue\nPrivateTmp=yes\nPrivateUsers=yes")
     node.boot()
     node.run("sh", "-c", "rm -r /run/systemd/generator/late.service.d; ip netns add foreign")
     node.systemctl("start", "a", "late", "own", "web.socket", "netns-lo@bare")
@@ -209,9 +218,9 @@ def test_a_machine(machine: Maker, lower: str) -> None:
     assert [line[0] for line in lines] == ["blue", "idle", "bare", "foreign"]
     assert lines[0][1:] == ["degraded", "veth", "a.service", "own.service"]
     assert lines[3][1:4] == ["not", "by", "kubens"]
-    show = ("sh", "-c", "readlink /proc/self/ns/net /proc/self/ns/mnt; exit 7")
+    show = ("sh", "-c", "readlink /proc/self/ns/net /proc/self/ns/mnt /proc/self/ns/user; exit 7")
     pid = node.main_pid("own")
-    namespaces = [node.run("readlink", f"/proc/{pid}/ns/{kind}").stdout.strip() for kind in ("net", "mnt")]
+    namespaces = [node.run("readlink", f"/proc/{pid}/ns/{kind}").stdout.strip() for kind in ("net", "mnt", "user")]
     done = ctl.ctl("netns", "exec", "own.service", "--", *show)
     assert (done.returncode, done.stdout.split()) == (7, namespaces)
     done = ctl.ctl("netns", "exec", "blue", *show)
@@ -284,3 +293,27 @@ def test_rules_are_saved(machine: Maker) -> None:
     assert "table inet mine" in node.read("/etc/conf.d/netns/nft-blue.rules")
     assert ctl.ctl("netns", "save", "red").stderr == "kubensctl: no network namespace red lives: kubensctl netns list\n"
     assert "letters and digits" in ctl.ctl("netns", "save", "../x").stderr
+
+
+@pytest.mark.needs("ip")
+def test_joining_what_cannot_be_started_stops_nothing(machine: Maker) -> None:
+    """systemd stops at a reload what runs and is bound to a unit that is not active."""
+    ctl = Node(machine)
+    node = ctl.machine
+    declared = "[NetworkNamespace]\nName={}\nTypes={}\nWantedBy=\n"
+    configure(node, declared.format("red", "bad") + declared.format("good", "lo"))
+    node.write("/etc/conf.d/netns/bad.sh", "NO_CONFIG_REQUIRED=1\nconfigure_bad_up_inside() {\n  false\n}\n")
+    for name in ("a", "b"):
+        service(node, f"{name}.service", "ExecStart=/bin/sleep 1000")
+    node.boot()
+    node.systemctl("start", "a", "b")
+    pids = [node.main_pid(name) for name in ("a", "b")]
+    done = ctl.ctl("join", "red", "a")
+    assert done.returncode == 1
+    assert "Failed; for the reason: systemctl status netns-bad@red.service\nNot reloaded" in done.stdout
+    assert ctl.ctl("leave", "red", "a").returncode == 0
+    done = ctl.ctl("join", "good", "b")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0, "To bring in what runs outside: systemctl restart b.service",
+    )  # fmt: skip
+    assert [node.main_pid(name) for name in ("a", "b")] == pids

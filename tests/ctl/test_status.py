@@ -145,6 +145,29 @@ def test_on_a_terminal_it_is_coloured_and_aligned(machine: Maker) -> None:
     assert len({column - offset for column, offset in zip(columns, offsets)}) == 1
 
 
+GENERATOR = """\
+#!/bin/sh
+mkdir "$3/a.service.d" "$3/b.service.d"
+printf '[Service]\\nExecStart=\\nExecStart=/bin/sleep 2000\\n' >"$3/a.service.d/zzz.conf"
+printf '[Service]\\nNice=1\\n' >"$3/b.service.d/zzz.conf"
+"""
+
+
+def test_what_another_generator_takes_back(machine: Maker) -> None:
+    ctl = Node(machine)
+    configure(ctl.machine, "[MountNamespace]\nWrap=a b\n")
+    ctl.machine.write("/etc/systemd/system-generators/other", GENERATOR, 0o755)
+    for name in ("a", "b"):
+        service(ctl.machine, f"{name}.service", "ExecStart=/bin/sleep 1000")
+    ctl.machine.boot()
+    ctl.machine.systemctl("start", "a", "b")
+    members = ctl.status()["members"]
+    assert (members["a.service"]["state"], members["b.service"]["state"]) == ("outside", "inside")
+    path = "/run/systemd/generator.late/a.service.d/zzz.conf"
+    assert members["a.service"]["note"].startswith(f"{path} comes after what kubens makes")
+    assert f"{path}:2:1: warning: a.service" in ctl.ctl("check").stdout
+
+
 def test_without_a_bus(machine: Maker) -> None:
     ctl = Node(machine)
     configure(ctl.machine, "[MountNamespace]\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubens import netns, netns_units
-from trees import BASE, Content, Run, build, generate, link, program, verify
+from trees import BASE, Content, Run, build, generate, link, program, sparse, verify
 
 TOOLS: dict[str, Content] = {**BASE, "/usr/bin/ip": program, "/usr/bin/bash": program}
 PACKAGED: dict[str, Content] = {
@@ -286,6 +286,37 @@ def test_templates_and_instances(tmp_path: Path) -> None:
     assert (done.status, done.lines) == (0, [])
     assert dropin(done, "t@.service") == dropin(done, "u@1.service") == JOINED
     assert dropin(done, "u@.service") == []
+
+
+def test_instances_with_files_of_their_own(tmp_path: Path) -> None:
+    """Each is a member by its template, unless it is listed itself; one that cannot join is refused alone."""
+    files: dict[str, Content] = {
+        "/etc/systemd/system/t@.service": SLEEP,
+        "/etc/systemd/system/t@1.service.d/zzz.conf": "[Service]\nNetworkNamespacePath=\n",
+        "/etc/systemd/system/t@2.service.d/a.conf": "[Service]\nNetworkNamespacePath=/run/netns/other\n",
+        "/etc/systemd/system/t@3.service.d/a.conf": "[Service]\nUser=daemon\n",
+    }
+    done = run(tmp_path, f"{BLUE}Services=t@\n[NetworkNamespace]\nName=red\nServices=t@3\n", files)
+    assert done.lines == [
+        "/etc/systemd/system/t@2.service.d/a.conf:2: t@2.service: NetworkNamespacePath=/run/netns/other puts it into "
+        "another network namespace: reset it in a drop-in"
+    ]
+    made = sorted(str(path.relative_to(done.output)) for path in done.output.glob("t@*.d/*"))
+    assert made == [
+        "t@.service.d/zzz~kubens-netns.conf", "t@1.service.d/zzz~kubens-netns.conf",
+        "t@3.service.d/zzz~kubens-netns.conf",
+    ]  # fmt: skip
+    assert "NetworkNamespacePath=/run/netns/red" in (done.output / made[2]).read_text()
+
+
+def test_a_unit_that_cannot_be_read(tmp_path: Path) -> None:
+    files: dict[str, Content] = {OTHER: SLEEP, "/etc/systemd/system/other.service.d/a.conf": sparse(1 << 30)}
+    done = run(tmp_path, f"{BLUE}Services=other\n", files)
+    assert len(done.lines) == 1
+    where = "/etc/systemd/system/other.service.d/a.conf: other.service"
+    assert done.lines[0].startswith(f"{where}: what systemd would run cannot be told: ")
+    assert dropin(done, "other.service") == []
+    assert dropin(done, "good.service") == JOINED
 
 
 def test_the_dropin_sorts_behind_all_others(tmp_path: Path) -> None:

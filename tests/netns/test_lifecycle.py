@@ -23,6 +23,7 @@ def test_a_namespace_from_boot_to_its_end(machine: Maker, lower: str) -> None:
     assert states(node, *units) == ["active"] * 5
     assert node.systemctl("is-system-running").stdout == "running\n"
     assert namespace_of(node, "inside") == "blue"
+    assert not node.run("systemd-analyze", "verify", "--man=no", *(f"{unit}.service" for unit in units)).stderr
     properties = node.show("inside", "BindsTo", "NetworkNamespacePath")
     assert properties["NetworkNamespacePath"] == "/run/netns/blue"
     assert set(properties["BindsTo"].split()) == {"netns-veth@blue.service", "netns-nft@blue.service"}

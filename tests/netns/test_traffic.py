@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netns import VETH, Machine, Maker, configure, namespace_of, node_with, remains, service, states
+from netns import VETH, Machine, Maker, configure, namespace_of, node_with, remains, service, settle, states
 
 # Answers each connection with one word.
 SERVE = """
@@ -98,6 +98,32 @@ def test_veth_and_nft(machine: Maker, lower: str) -> None:
     assert states(node, "netns-nft@blue", "blue", "red") == ["failed", "inactive", "active"]
     assert node.read("/etc/conf.d/netns/nft-blue.rules") == "table inet filter {\n"
     node.systemctl("stop", *(f"netns-{kind}@{name}" for kind in ("veth", "lo") for name in ("blue", "red", "green")))
+    assert remains(node) == []
+
+
+def test_veth_between_two_namespaces(machine: Maker) -> None:
+    """The outer end in blue, which is to be there first, as a drop-in of the administrator's says."""
+    types = {
+        "veth-blue.conf": VETH.format(1),
+        "veth-red.conf": VETH.format(2) + "VETH_NSNAME_OUTSIDE=blue\nVETH_MAC_OUTSIDE=02:00:00:00:00:01\n"
+        "VETH_MAC_INSIDE=02:00:00:00:00:02\nVETH_IFNAME=x\n",
+    }
+    configuration = "".join(f"[NetworkNamespace]\nName={name}\nTypes=veth\n" for name in ("red", "blue"))
+    node = node_with(machine(), configuration, types)
+    order = "[Unit]\nRequires=netns-veth@blue.service\nAfter=netns-veth@blue.service\n"
+    node.write("/etc/systemd/system/netns_outside-veth@red.service.d/order.conf", order)
+    node.boot()
+    assert states(node, "netns-veth@blue", "netns-veth@red") == ["active", "active"]
+    assert remains(node)[-1] == "ve-blue0"
+    outer = node.run("ip", "-n", "blue", "-o", "link", "show", "dev", "xred0").stdout
+    assert "02:00:00:00:00:01" in outer and "LOWER_UP" in outer
+    assert "02:00:00:00:00:02" in node.run("ip", "-n", "red", "link").stdout
+    node.systemctl("stop", "netns-veth@red")
+    settle(node)
+    assert "xred0" not in node.run("ip", "-n", "blue", "link").stdout
+    node.systemctl("start", "netns-veth@red")
+    node.systemctl("stop", "netns-veth@blue")
+    assert states(node, "netns-veth@blue", "netns-veth@red") == ["inactive", "inactive"]
     assert remains(node) == []
 
 

@@ -73,7 +73,9 @@ def _files(node: Machine) -> set[str]:
 def _provide_python(node: Machine) -> None:
     """The trees have python3-minimal; the package depends on python3, as every installation has it."""
     shutil.copy("/etc/resolv.conf", node.tree / "etc/resolv.conf")
-    for command in ("apt-get -qq update", "apt-get -qq install --yes --no-install-recommends python3"):
+    # The lists of sid may be some weeks old where a mirror stands still.
+    update = "apt-get -qq -o Acquire::Check-Valid-Until=false update"
+    for command in (update, "apt-get -qq install --yes --no-install-recommends python3"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(
             ["chroot", node.tree, *command.split()], check=True, env=environment, stdout=subprocess.DEVNULL, timeout=300

@@ -41,4 +41,3 @@ def units(static: Static) -> list[Json]:
             entry["dropins"] = [{"name": dropin, "contents": content} for dropin, content in unit.dropins.items()]
         found.append(entry)
     return found
-
