@@ -48,7 +48,7 @@ NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptab
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases check-upgrade corpus check-faults fuzz lint bench bench-node docs releases deb rpm check-packages
+.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases check-upgrade corpus check-faults fuzz lint bench bench-node docs releases deb rpm deploy check-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -144,6 +144,9 @@ man: .venv/ready $(PAGES) ## make the manual pages
 build/man/%: man/%.rst
 	@mkdir -p $(@D)
 	@$(RST2MAN) --strict $< $@.$$$$ && mv $@.$$$$ $@
+
+deploy: ## make the manifests in deploy/ anew, from what the generator is made of
+	$(PYTHON) -I deploy/openshift/make.py deploy/openshift
 
 check-packages: setup releases ## walk through the life of the packages on every release, and upgrade Debian under one
 	KUBENS_TREES=$(TREES) KUBENS_PACKAGES=all .venv/bin/python -m pytest tests/package $(ARGS)

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -358,6 +359,30 @@ def test_starts_no_process(
     chain = re.findall(r'^(\d+) +execve\("(?:[^"]*/)?([^"/]+)"', calls, re.MULTILINE)
     assert [program for _, program in chain] == [Path(shell[0]).name, *programs]
     assert len({pid for pid, _ in chain}) == 1
+
+
+COST = """
+import measure, sys
+nsenter = ("/usr/bin/nsenter", "--mount=/run/kubens/mnt", "/usr/bin/true")
+one, other = (lambda command=command: measure.seconds(command) for command in (tuple(sys.argv[1:]), nsenter))
+print(min(measure.paired(one, other, 30)[2] for _ in range(3)))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["-q"], ["-v", "-n", "kubens"]], ids=str)
+def test_it_takes_at_most_twice_as_long_as_nsenter(arguments: list[str]) -> None:
+    """As systemd runs it: without HOME. Medians of pairs, of which the best of three: other tests run beside it."""
+    mounts = "for number in $(seq 200); do mkdir -p /run/m/$number; mount -t tmpfs tmpfs /run/m/$number; done\n"
+    done = subprocess.run(
+        ["taskset", "-c", str(min(os.sched_getaffinity(0))), "unshare", "--mount", "--propagation", "private"]
+        + ["sh", "-c", STAGE + mounts + 'exec "$@"', "sh"]
+        + ["env", "-i", "INVOCATION_ID=0123456789abcdef", f"PYTHONPATH={KUBENSENTER.parent.parent}/bench"]
+        + [sys.executable, "-c", COST, str(KUBENSENTER), *arguments, "--", "/usr/bin/true"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert float(done.stdout) <= 2.0
 
 
 def test_shellcheck() -> None:

@@ -48,7 +48,8 @@ def declare(verbs: Verbs) -> None:
         else:
             default = "the one that they are in" if name == RELEASE else DEFAULT
             verb.add_argument("--namespace", metavar="NAME", help=f"the namespace, {default} by default")
-        verb.add_argument("units", metavar="UNIT", nargs="+", help="a service; .service is understood")
+        what = "a service or a socket" if name in (JOIN, LEAVE) else "a service"
+        verb.add_argument("units", metavar="UNIT", nargs="+", help=f"{what}; .service is understood")
         add_changes(verb)
 
 

@@ -77,7 +77,7 @@ def _row(network: Network) -> list[Painted]:
 
 def _foreign(name: str) -> list[Painted]:
     inode = processes.pinned(f"{DIRECTORY}/{name}")
-    state = "not by kubens" if inode else "no namespace"
+    state = "not by kubens" if inode else "no namespace here"
     units = processes.units_inside("net", inode) if inode else []
     return [(terminal.printable(name), PLAIN), (state, GREY), ("-", PLAIN), _units(units)]
 

@@ -68,7 +68,7 @@ class Terminal:
             cells = [self.paint(text, colour) + " " * (width - len(text))
                      for (text, colour), width in zip(row, widths)]  # fmt: skip
             text, colour = row[-1]
-            fits = not (fold and self.width) or left + len(text) <= self.width
+            fits = not (fold and self.width and text) or left + len(text) <= self.width
             self.line((" " * indent + "  ".join([*cells, self.paint(text, colour) if fits else ""])).rstrip())
             if not fits:
                 margin = " " * (indent + 4)
