@@ -19,18 +19,26 @@ _kubensctl_networks() {
     ls /run/netns 2>/dev/null
 }
 
+_kubensctl_pods() {
+    local path
+    for path in /etc/kubens/pods/*.json; do
+        path=${path##*/}
+        echo "${path%.json}"
+    done
+}
+
 _kubensctl() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb='' options='' words='' i
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case $verb,${COMP_WORDS[i]} in
             ,-*) ;;
-            ,* | netns,*) verb+=${verb:+ }${COMP_WORDS[i]} ;;
+            ,* | netns,* | pod,*) verb+=${verb:+ }${COMP_WORDS[i]} ;;
             *) break ;;
         esac
     done
     case $before in
-        --root | --output)
+        --root | --output | --tree | --oci)
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             return
             ;;
@@ -46,7 +54,7 @@ _kubensctl() {
     case $verb in
         '')
             options='--version'
-            words='status check plan compile migrate explain wrap env release join leave netns'
+            words='status check plan compile migrate explain wrap env release join leave netns pod'
             ;;
         status)
             options='--json'
@@ -86,6 +94,20 @@ _kubensctl() {
             ;;
         'netns save')
             [[ $word == -* ]] || words=$(_kubensctl_networks)
+            ;;
+        pod)
+            words='list check prepare'
+            ;;
+        'pod list')
+            options='--root --json'
+            ;;
+        'pod check')
+            options='--root --json'
+            [[ $word == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            ;;
+        'pod prepare')
+            options='--root --tree --oci --replace'
+            [[ $word == -* ]] || words=$(_kubensctl_pods)
             ;;
         'netns exec')
             if [[ $word == -* ]]; then

@@ -29,7 +29,7 @@ function __kubensctl_is_after
     test "$words[2..-1]" = "$argv"
 end
 
-set -l verbs status check plan compile migrate explain wrap env release join leave netns
+set -l verbs status check plan compile migrate explain wrap env release join leave netns pod
 set -l edits wrap env release
 
 complete -c kubensctl -f
@@ -47,6 +47,7 @@ complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a release -d 
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a join -d 'Have services run in a network namespace'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a leave -d 'Take services out of a network namespace'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a netns -d 'List, save and enter network namespaces'
+complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a pod -d 'List and check pods, and put their trees in place'
 complete -c kubensctl -n "__fish_seen_subcommand_from status check" -l json -d 'Write JSON'
 complete -c kubensctl -n "__fish_seen_subcommand_from status" -a '(__kubensctl_namespaces MountNamespace; __kubensctl_networks)'
 complete -c kubensctl -n "__fish_seen_subcommand_from check" -F
@@ -68,3 +69,12 @@ complete -c kubensctl -n "__kubensctl_is_after netns" -a save -d 'Save the live 
 complete -c kubensctl -n "__kubensctl_is_after netns" -a exec -d 'Run a command inside'
 complete -c kubensctl -n "__kubensctl_is_after netns save; or __kubensctl_is_after netns exec" -a '(__kubensctl_networks)'
 complete -c kubensctl -n "__kubensctl_is_after netns exec" -a '(__kubensctl_services)'
+complete -c kubensctl -n "__kubensctl_is_after pod" -a list -d 'Show each pod'
+complete -c kubensctl -n "__kubensctl_is_after pod" -a check -d 'Say what is wrong with manifests'
+complete -c kubensctl -n "__kubensctl_is_after pod" -a prepare -d 'Put the trees of apps in place'
+complete -c kubensctl -n "__fish_seen_subcommand_from pod; and __fish_seen_subcommand_from list" -l json -d 'Write JSON'
+complete -c kubensctl -n "__fish_seen_subcommand_from pod; and __fish_seen_subcommand_from list prepare" -l root -xa '(__fish_complete_directories)' -d 'Look at the machine below a directory'
+complete -c kubensctl -n "__fish_seen_subcommand_from prepare" -l tree -xa '(__fish_complete_directories)' -d 'Copy a directory'
+complete -c kubensctl -n "__fish_seen_subcommand_from prepare" -l oci -xa '(__fish_complete_directories)' -d 'Unpack an image layout'
+complete -c kubensctl -n "__fish_seen_subcommand_from prepare" -l replace -d 'Replace trees that are there'
+complete -c kubensctl -n "__kubensctl_is_after pod prepare" -a '(path basename /etc/kubens/pods/*.json 2>/dev/null | string replace -r "\.json$" "")'

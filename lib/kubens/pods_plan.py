@@ -55,9 +55,9 @@ def _load_file(configuration: Configuration, root: Root, file: str) -> None:
     said = pod.findings
     if len(said) > FINDINGS_MAX:
         # The refusal, which is last, is worth more than the rest.
-        more = len(said) - FINDINGS_MAX
+        more = len(said) - FINDINGS_MAX + 1
         reason = f"{more} more findings like these: kubensctl pod check {path}"
-        said = [*said[: FINDINGS_MAX - 1], Finding(WARNING, path, 0, "", reason), said[-1]]
+        said = [*said[: FINDINGS_MAX - 2], Finding(WARNING, path, 0, "", reason), said[-1]]
     configuration.findings += said
     if made:
         configuration.pods[name] = pod
@@ -101,10 +101,13 @@ class Pods:
     __slots__ = ("findings", "live", "trees")
 
     def __init__(self, units: Units, configuration: Configuration, live: Configuration, tools: dict[str, str]) -> None:
-        self.findings: list[Finding] = []
+        self.findings = [found for found in live.findings if found.file.startswith(f"{LIVE}/pod@")]
         self.live = live.recorded_pods
         self.trees: dict[str, Tree] = {}
         owners: dict[str, str] = {}
+        for namespace in (*configuration.mount_namespaces.values(), *live.mount_namespaces.values()):
+            for unit in (namespace.unit, namespace.record_unit):
+                owners[unit] = f"namespace {namespace.name}"
         # What lives comes first: it keeps its units, whoever claims the names now.
         for name in (*self.live, *(name for name in configuration.pods if name not in self.live)):
             pod = configuration.pods.get(name)
@@ -113,7 +116,7 @@ class Pods:
             if not files:
                 continue
             for unit, text in files.items():
-                owners.setdefault(unit, name)
+                owners.setdefault(unit, f"pod {name}")
                 units.define(unit, f"{_OUTPUT}/{unit}", text)
             self.trees[name] = _tree(name, pod if made else None, files, tools)
 
@@ -132,10 +135,10 @@ class Pods:
             return None
         kept = {}
         for name, text in made.items():
-            other = owners.get(name, pod.name)
+            other = owners.get(name, f"pod {pod.name}")
             found = units.find(name)
-            if other != pod.name:
-                self._refuse(pod, name, f"pod {other} has a unit of this name: rename an app")
+            if other != f"pod {pod.name}":
+                self._refuse(pod, name, f"{other} has a unit of this name: rename the app, or the pod")
                 return None
             if found.startswith(_BEHIND):
                 reason = f"exists already ({found}), and is used as it is: remove it to have it made by each reload"
@@ -166,7 +169,7 @@ def _tree(name: str, pod: HostPod | None, files: dict[str, str], tools: dict[str
     """pod: None where only what lives is to be kept."""
     tree = Tree(record_name(name), "")
     record = record_unit(name)
-    tree.files.update((unit, text) for unit, text in files.items() if unit != record)
+    tree.files.update((unit, files[unit]) for unit in sorted(files) if unit != record)
     if pod is not None and pod.start_at_boot:
         tree.links[f"multi-user.target.wants/{pod_target(name)}"] = f"../{pod_target(name)}"
     tree.digest = plan.digest(tree)
@@ -179,14 +182,4 @@ def add(made: Plan, inventory: Inventory, live_only: bool) -> None:
     pods = inventory.pods
     assert pods is not None
     made.findings += pods.findings
-    taken = {unit: tree.name for tree in made.trees for unit in tree.files}
-    for name, tree in pods.trees.items():
-        if name in pods.live:
-            made.trees.append(tree)
-            continue
-        clash = next((unit for unit in tree.files if unit in taken), "")
-        if clash:
-            reason = f"namespace {taken[clash]} has a unit of this name: rename the app, or the pod"
-            made.findings.append(Finding(ERROR, f"{PODS_DIRECTORY}/{name}.json", 0, clash, reason))
-        elif not live_only:
-            made.trees.append(tree)
+    made.trees += [tree for name, tree in pods.trees.items() if name in pods.live or not live_only]

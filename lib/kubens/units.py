@@ -136,7 +136,8 @@ class Units:
     def define(self, name: str, path: str, text: str) -> None:
         """Count in a unit that we will have written to a path, unless there is one of that name already."""
         if not self._lookup(name):
-            self._ids[name] = path.rpartition("/")[0]
+            directory = self._ids[name] = path.rpartition("/")[0]
+            self._places.setdefault(directory, {})[name] = False
             self._parsed[path] = syntax.parse(text, self._wanted)
 
     def instances_of(self, listed: str) -> list[str]:

@@ -7,12 +7,12 @@ import signal
 import sys
 
 import kubens
-from kubensctl import check, compile, edit, explain, migrate, netns, plan, status, terminal
+from kubensctl import check, compile, edit, explain, migrate, netns, plan, pod, status, terminal
 from kubensctl.failure import Failure
 from kubensctl.verbs import Parser, Verbs
 
 # In the order of --help. A module that has verbs declares them in `declare(verbs)`.
-MODULES = (status, check, plan, explain, edit, netns, compile, migrate)
+MODULES = (status, check, plan, explain, edit, netns, pod, compile, migrate)
 
 DESCRIPTION = "See, check and change which services run in the shared namespaces of kubens."
 
@@ -45,6 +45,9 @@ Have a service run in a network namespace, and back on the host:
 
 Look around where a service is:
   kubensctl netns exec transmission.service
+
+Check the manifest of a pod before it is put into /etc/kubens/pods:
+  kubensctl pod check ./shop.json
 
 Over from kubensmnt, OpenShift's additions or systemd-netns:
   kubensctl migrate --dry-run

@@ -343,6 +343,41 @@ def test_records_compare_by_their_members() -> None:
     assert repr(pods.ExposedPort("a", 1)) == "ExposedPort(1, 'a')"
 
 
+BROKEN = [
+    "", " ", "{", "[", '{"a"', '{"a":', '{"a" 1}', '{"a": 1,}', '{"a": 1', "[1 2]", "[1,]", '"a', '"\\x"', '"\\u12"',
+    '"a\nb"', "nul", "-", "1.", "01", "1 2", "{} x", "'a'", "NaN", "[Infinity]", "\ufeff{}", "\0",
+]  # fmt: skip
+
+
+def test_broken_text_is_refused_by_an_interpreter_that_has_not_imported_json() -> None:
+    """As at boot; what the standard library says of each, with its place."""
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from kubens.pods.errors import ManifestError
+from kubens.pods.jsontext import load
+for name in [name for name in sys.modules if name.partition(".")[0] == "json"]:
+    del sys.modules[name]
+for text in sys.argv[2:]:
+    try:
+        print("loaded", load(bytes.fromhex(text).decode()))
+    except ManifestError as error:
+        print(error)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "json"]:
+        del sys.modules[name]
+"""
+    texts = [text.encode().hex() for text in BROKEN]
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-S", "-c", program, str(Path(pods.__file__).parents[2]), *texts],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(BROKEN)
+    assert [line for line in lines if not line.startswith(("$: no JSON: ", "$: NaN is", "$: Infinity is"))] == []
+
+
 def test_the_parser_is_light() -> None:
     """The generator loads it at boot, where every import counts."""
     code = f"""

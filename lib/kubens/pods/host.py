@@ -5,6 +5,7 @@ Numbers and names have been checked; texts are as the manifest has them, for hos
 
 from __future__ import annotations
 
+from kubens import syntax
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
 from kubens.pods.errors import ManifestError, PodError
 from kubens.pods.escape import is_ac_name, is_noncharacter
@@ -194,8 +195,12 @@ def _check_command(app: HostApp, command: list[str]) -> None:
     for argument in command:
         if len(argument.encode("utf-8", "surrogateescape")) > _STRING_MAX:
             raise ManifestError(app.where, "has an argument longer than 128 KiB, which Linux does not pass on")
-    if command and "/" in command[0] and not command[0].startswith("/"):
-        raise ManifestError(app.where, f"{command[0][:80]!r} is neither a name nor an absolute path")
+    program = command[0]
+    if "/" in program and not program.startswith("/"):
+        raise ManifestError(app.where, f"{program[:80]!r} is neither a name nor an absolute path")
+    if not syntax.UNSAFE.isdisjoint(program) or program.endswith(("/", "/.", "/..")) or program in (".", ".."):
+        reason = f"{program[:80]!r} is no program for systemd: it wants no quotes, backslashes or control characters"
+        raise ManifestError(app.where, reason)
 
 
 def _check_mount(mount: HostMount) -> None:

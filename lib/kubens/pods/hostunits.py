@@ -255,7 +255,9 @@ def _app(pod: HostPod, app: HostApp, mounts: list[str], before: list[str]) -> Un
     unit.add("Unit", "After", record_unit(pod.name))
     unit.add("Unit", "After", f"{pod_target(pod.name)} network.target")
     unit.add("Unit", "PartOf", pod_target(pod.name))
-    unit.add("Unit", "OnFailure", failed_target(pod.name))
+    if app.restart == "no":
+        # From 254 on, each failure of what is restarted counts.
+        unit.add("Unit", "OnFailure", failed_target(pod.name))
     unit.add("Unit", "StartLimitIntervalSec", "0")
     unit.add("Service", "Type", "oneshot" if app.stage == INIT else "exec")
     if app.stage == INIT:

@@ -65,6 +65,11 @@ class Node:
         value = self.value.ask(name)
         return None if value is None else Node(value, f"{self.path}.{name}")
 
+    def skip(self, name: str) -> None:
+        """Have no use for a member, whatever is in it, and say nothing of it."""
+        if isinstance(self.value, Members):
+            self.value.pop(name.lower() if self.value.any_case else name, None)
+
     def need(self, name: str) -> Node:
         node = self.get(name)
         if node is None:
@@ -128,7 +133,7 @@ def _scan(text: str) -> tuple[object] | None:
     try:
         value, end = make_scanner(_Decoder)(text, 0)  # type: ignore[arg-type]
     except (StopIteration, ValueError, SystemError):
-        # The last where it is no JSON: the error's type is in a module that is not loaded (seen on 3.11).
+        # The last is what becomes of an error that is json.decoder's to raise, where nobody has imported that.
         return None
     return (value,) if end == len(text) else None
 
@@ -137,7 +142,7 @@ def _load_slowly(text: str) -> object:
     try:
         import json
     except ImportError:
-        reason = "cannot be read, this Python has no module json: install python3, not python3-minimal alone"
+        reason = "is no JSON that this Python can read without its module json: mend it, or install all of python3"
         raise ManifestError("$", reason) from None
     try:
         return json.loads(
@@ -154,12 +159,15 @@ def check(value: object, any_case: bool) -> Node:
 
 
 def unasked(node: Node) -> list[str]:
-    """The paths of members that no reader had a use for; what is below one of them is not listed."""
+    """The paths of members that no reader had a use for and that say anything; nothing below one of them."""
     found: list[str] = []
     if isinstance(node.value, Members):
         for key, value in node.value.items():
             path = _member(node.path, node.value.spelled[key])
-            found += unasked(Node(value, path)) if key in node.value.asked else [path]
+            if key in node.value.asked:
+                found += unasked(Node(value, path))
+            elif value not in (None, False, "", [], {}):
+                found.append(path)
     elif isinstance(node.value, list):
         for index, value in enumerate(node.value):
             found += unasked(Node(value, f"{node.path}[{index}]"))

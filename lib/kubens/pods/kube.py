@@ -53,7 +53,7 @@ def read(node: Node, pod: HostPod) -> dict[str, str]:
     if version.string() != "v1":
         raise version.refuse("must be v1")
     node.need("kind")
-    node.get("status")
+    node.skip("status")
     annotations = _metadata(node, pod)
     spec = node.need("spec")
     for name in ("hostNetwork", "hostPID"):
@@ -103,7 +103,7 @@ def _metadata(node: Node, pod: HostPod) -> dict[str, str]:
     if metadata is None:
         return {}
     for name in _DESCRIPTIONS:
-        metadata.get(name)
+        metadata.skip(name)
     name_node = metadata.get("name")
     if name_node is not None and name_node.string() != pod.name:
         pod.warn(name_node.path, f"is not honoured: the pod is named {pod.name}, as its file is")
