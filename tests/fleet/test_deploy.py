@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
 import nodes
 from fleet import apply_ignition
-from kubens_machine import service, whereabouts
+from kubens_machine import install, service, whereabouts
 from machine import CHECKOUT, Machine
 
 Maker = Callable[..., Machine]
@@ -66,16 +67,16 @@ def test_a_node_of_openshift(machine: Maker, lower: str) -> None:
     assert whereabouts(node, "crio", "kubelet") == ["host", "host"]
 
 
-def test_the_image(machine: Maker) -> None:
-    """The steps of the Containerfile, carried out in a tree; COPY and RUN are all there is."""
-    node = machine()
-    nodes.install(node, "containerd", "kubelet")
+def _build(node: Machine, containerfile: Path) -> None:
+    """Carry out the steps of a Containerfile in a tree that has all packages already; COPY and RUN are all there is."""
     listed = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True,
     ).stdout  # fmt: skip
-    steps = [line.split() for line in (CHECKOUT / "deploy/image/Containerfile").read_text().splitlines()]
-    for step in (step for step in steps if step and step[0] not in ("#", "ARG", "FROM")):
+    steps = [line.split() for line in containerfile.read_text().splitlines()]
+    for step in (step for step in steps if step and step[0] not in ("#", "ARG", "FROM", "ENTRYPOINT")):
+        if step[:2] == ["RUN", "apt-get"]:
+            continue
         if step[0] == "RUN":
             command = ["chroot", str(node.tree), "sh", "-euc", " ".join(step[1:])]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -86,5 +87,130 @@ def test_the_image(machine: Maker) -> None:
         else:
             _, source, target = step
             node.install(CHECKOUT / source, target)
+
+
+def test_the_image(machine: Maker) -> None:
+    node = machine()
+    nodes.install(node, "containerd", "kubelet")
+    _build(node, CHECKOUT / "deploy/image/Containerfile")
     node.boot()
     assert whereabouts(node, "containerd", "kubelet") == ["inside", "inside"]
+
+
+@pytest.mark.needs("kubectl")
+def test_the_manifests_of_the_daemonset() -> None:
+    rendered = {document["kind"]: document for document in _rendered(CHECKOUT / "deploy/daemonset")}
+    assert rendered.keys() == {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "DaemonSet"}
+    for document in rendered.values():
+        assert document["metadata"]["namespace"] == "kube-system"
+        for version in ("1.25", "1.35"):
+            kubernetes_validate.validate(document, version, strict=True)
+    pod = rendered["DaemonSet"]["spec"]["template"]["spec"]
+    # What changes with the configuration is the name of what the pods mount; what they may look at does not.
+    assert pod["volumes"][1]["configMap"]["name"] == rendered["ConfigMap"]["metadata"]["name"] != "kubens-services"
+    assert rendered["Role"]["rules"][0]["resourceNames"] == [rendered["DaemonSet"]["metadata"]["name"]]
+
+
+# Answers what is in /run/answer: a status, and a document.
+API = """\
+import http.server, ssl
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        assert self.path == "/apis/apps/v1/namespaces/kube-system/daemonsets/kubens", self.path
+        assert self.headers["Authorization"] == "Bearer secret"
+        status, _, text = open("/run/answer").read().partition(" ")
+        self.send_response(int(status))
+        self.end_headers()
+        self.wfile.write(text.encode())
+server = http.server.HTTPServer(("127.0.0.1", 6443), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/root/api.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+POD = """\
+[Service]
+Environment=KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 POD_NAMESPACE=kube-system DAEMONSET=kubens
+ExecStartPre=rm -f /tmp/ready
+ExecStart=/usr/bin/python3 -I /node.py
+"""
+EXISTS = '200 {"metadata": {}}'
+
+
+@pytest.mark.needs("openssl")
+def test_the_life_of_a_daemonset_on_a_node(machine: Maker, tmp_path: Path) -> None:
+    """Installed, updated, deleted; the pod's program runs as a service, with the node's root where a pod has it."""
+    node = machine()
+    _build(node, CHECKOUT / "deploy/daemonset/Containerfile")
+    key, account = tmp_path / "key", "/var/run/secrets/kubernetes.io/serviceaccount"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", tmp_path / "crt",
+         "-days", "3650", "-subj", "/CN=api", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    node.write("/root/api.pem", key.read_text() + (tmp_path / "crt").read_text())
+    node.write("/root/api.py", API)
+    node.write("/config/services.conf", "[MountNamespace]\nWrap=a\n")
+    node.link("/host", "/")
+    service(node, "pod.service", POD)
+    service(node, "api.service", "ExecStart=/usr/bin/python3 /root/api.py")
+    service(node, "a.service", "ExecStart=/bin/sleep 1000")
+    node.boot()
+    node.write(f"{account}/token", "secret\n")
+    node.write(f"{account}/ca.crt", (tmp_path / "crt").read_text())
+    node.write("/run/answer", EXISTS)
+    node.systemctl("start", "a", "api")
+    pid = node.main_pid("a")
+
+    def start() -> None:
+        node.systemctl("start", "pod")
+        node.wait_until((node.tree / "tmp/ready").exists, timeout=30)
+
+    start()
+    # No service is disturbed.
+    assert node.main_pid("a") == pid
+    assert whereabouts(node, "a") == ["host"]
+    node.systemctl("restart", "a")
+    assert whereabouts(node, "a") == ["inside"]
+
+    # An update: what is no part of the new version goes, what is declared now is followed.
+    node.systemctl("stop", "pod")
+    node.run("rm", "/payload/usr/local/share/man/man8/kubens-generator.8", check=False)
+    node.run("rm", "/payload/usr/local/bin/kubensctl")
+    node.write("/config/services.conf", "[MountNamespace]\nWrap=a b\n")
+    start()
+    assert not (node.tree / "usr/local/bin/kubensctl").exists()
+    assert (node.tree / "usr/local/bin/kubensenter").exists()
+    assert node.read("/etc/kubens/60-daemonset.conf").endswith("Wrap=a b\n")
+    assert whereabouts(node, "a") == ["inside"]
+
+    # Nobody answers: a node that goes down keeps everything.
+    node.systemctl("stop", "api", "pod")
+    assert (node.tree / "usr/local/lib/systemd/system-generators/kubens-generator").exists()
+    node.systemctl("start", "api")
+    start()
+    pid = node.main_pid("a")
+
+    # Deleted.
+    node.write("/run/answer", "404 {}")
+    node.systemctl("stop", "pod")
+    assert node.main_pid("a") == pid
+    places = ("/usr/local", "/etc/kubens", "/var/lib/kubens")
+    names = ("(", "-name", "*kubens*", "-o", "-name", "netns*", ")", "!", "-type", "d")
+    assert node.run("find", *places, *names, check=False).stdout == ""
+    node.systemctl("restart", "a")
+    assert whereabouts(node, "a") == ["inside"]
+    node.reboot()
+    node.systemctl("start", "a")
+    assert whereabouts(node, "a") == ["host"]
+
+
+def test_a_node_with_a_package_is_left_alone(machine: Maker) -> None:
+    node = machine()
+    node.install(CHECKOUT / "deploy/daemonset/node.py", "/node.py")
+    node.link("/host", "/")
+    install(node)
+    node.boot()
+    done = node.run("/usr/bin/python3", "-I", "/node.py", check=False)
+    assert done.returncode == 1
+    assert "the node has a package of kubens" in done.stderr
