@@ -111,7 +111,7 @@ def test_examples_of_the_program_are_what_it_takes() -> None:
 TEXTS = (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md")), *PAGES)
 
 
-@pytest.mark.parametrize("path", [path for path in TEXTS if path.stem != "kubens-pod.5"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_what_is_written_to_be_typed_is_what_it_takes(path: Path) -> None:
     text = path.read_text()
     typed = re.findall(r"^(?: {4})?kubensctl +([^#|\n]*)$", text, re.MULTILINE)

@@ -17,8 +17,7 @@ def _blue(node: Machine) -> Machine:
     return node
 
 
-def test_a_namespace_from_boot_to_its_end(machine: Maker, lower: str) -> None:
-    node = _blue(machine(lower))
+def _from_boot_to_its_end(node: Machine) -> None:
     units = units_of("blue", "veth", "nft")
     assert states(node, *units) == ["active"] * 5
     assert node.systemctl("is-system-running").stdout == "running\n"
@@ -49,9 +48,8 @@ def _addresses(node: Machine, *arguments: str) -> set[str]:
     return set(node.run("ip", *arguments, "-4", "-o", "address").stdout.split())
 
 
-def test_a_restart_takes_the_files_as_they_are_then(machine: Maker, lower: str) -> None:
+def _a_restart_takes_the_files_as_they_are_then(node: Machine) -> None:
     """And goes down with those it came up with; services that joined are restarted."""
-    node = _blue(machine(lower))
     pid = node.main_pid("inside")
     node.write("/etc/conf.d/netns/veth-blue.conf", VETH.format(2) + "VETH_IFNAME=x-\n")
     node.systemctl("restart", "netns-veth@blue")
@@ -63,6 +61,30 @@ def test_a_restart_takes_the_files_as_they_are_then(machine: Maker, lower: str) 
     assert node.main_pid("inside") not in (0, pid)
     # The namespace itself stayed, for nft.
     assert node.run("ip", "netns", "exec", "blue", "nft", "list", "tables").stdout == "table inet filter\n"
+
+
+def _deleted_by_hand(node: Machine) -> None:
+    """What is left goes, and the next start is as the first."""
+    node.run("ip", "netns", "delete", "blue")
+    node.systemctl("stop", "netns-veth@blue", "netns-nft@blue", check=False)
+    assert remains(node) == []
+    node.systemctl("start", "inside")
+    assert namespace_of(node, "inside") == "blue"
+    assert states(node, *units_of("blue", "veth", "nft")) == ["active"] * 5
+    # Another one in its place is not ours to remove.
+    node.run("ip", "netns", "delete", "blue")
+    node.run("ip", "netns", "add", "blue")
+    node.systemctl("stop", "netns-veth@blue", "netns-nft@blue", check=False)
+    assert remains(node) == ["blue"]
+    assert "not the one that was made here" in node.journal("netns_name@blue")
+
+
+def test_the_life_of_a_namespace(machine: Maker, lower: str) -> None:
+    node = _blue(machine(lower))
+    _from_boot_to_its_end(node)
+    node.systemctl("start", "inside")
+    _a_restart_takes_the_files_as_they_are_then(node)
+    _deleted_by_hand(node)
 
 
 def test_enabled_edited_and_rebooted(machine: Maker) -> None:
@@ -128,23 +150,6 @@ def test_a_namespace_of_somebody_else_is_left_alone(machine: Maker) -> None:
     node.run("ip", "netns", "delete", "blue")
     node.systemctl("start", "inside")
     assert namespace_of(node, "inside") == "blue"
-
-
-def test_a_namespace_deleted_by_hand(machine: Maker, lower: str) -> None:
-    """What is left goes, and the next start is as the first."""
-    node = _blue(machine(lower))
-    node.run("ip", "netns", "delete", "blue")
-    node.systemctl("stop", "netns-veth@blue", "netns-nft@blue", check=False)
-    assert remains(node) == []
-    node.systemctl("start", "inside")
-    assert namespace_of(node, "inside") == "blue"
-    assert states(node, *units_of("blue", "veth", "nft")) == ["active"] * 5
-    # Another one in its place is not ours to remove.
-    node.run("ip", "netns", "delete", "blue")
-    node.run("ip", "netns", "add", "blue")
-    node.systemctl("stop", "netns-veth@blue", "netns-nft@blue", check=False)
-    assert remains(node) == ["blue"]
-    assert "not the one that was made here" in node.journal("netns_name@blue")
 
 
 def test_a_section_that_is_removed_while_it_lives(machine: Maker) -> None:

@@ -127,7 +127,7 @@ def test_veth_between_two_namespaces(machine: Maker) -> None:
     assert remains(node) == []
 
 
-def test_macvlan_and_bridge(machine: Maker, lower: str) -> None:
+def test_macvlan_and_bridge(machine: Maker) -> None:
     """Devices on the host's own, among them what its default route tells; a failure half-way leaves nothing."""
     types = {
         "macvlan-blue.conf": "MACVLAN_PARENT_IFNAME=$HOST_IFNAME\nMACVLAN_IFADDR='10.2.0.2/24 broadcast +'\n"
@@ -138,7 +138,7 @@ def test_macvlan_and_bridge(machine: Maker, lower: str) -> None:
         "bridge-right.conf": "BRIDGE_MASTER=br0\nBRIDGE_IFADDR=10.3.0.3/24\nBRIDGE_MAC=02:00:00:00:00:03\n",
         "bridge-bad.conf": "BRIDGE_MASTER=br1\nBRIDGE_IFADDR=10.3.0.4/24\n",
     }
-    node = with_programs(node_with(machine(lower), "", types))
+    node = with_programs(node_with(machine(), "", types))
     for name in ("blue", "left"):
         service(node, f"{name}.service", f"NetworkNamespacePath=/run/netns/{name}\nExecStart=python3 /opt/serve {name}")
     node.boot()
