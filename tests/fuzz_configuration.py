@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 from kubens import boot, config, log, render, sandbox
 from kubens.finding import ERROR, Finding
-from trees import BASE, FULL, Content, build, link, verify
+from trees import BASE, FULL, POD, Content, build, link, verify
 
 Sections = list[tuple[str, list[tuple[str, str]]]]
 
@@ -52,6 +52,7 @@ TOKENS = (
     "CapabilityBoundingSet=~CAP_SYS_ADMIN\n", "Before=sysinit.target\n", "NetworkNamespacePath=/run/netns/x\n",
     "kubens", "red", "systemd", "zzz",
 )  # fmt: skip
+MANIFEST = next(iter(POD))
 LINKS = ("/dev/null", "nowhere", ".", "a.service", "/etc/kubens/10-red.conf", "/", "../../../../../../etc/passwd")
 UNITS = "/etc/systemd/system"
 NAMES = (
@@ -103,6 +104,8 @@ def changed(chance: random.Random) -> dict[str, Content]:
     }
     if chance.random() < 0.3:
         files[chance.choice(NAMES)] = mutated(chance.choice(others), chance, others)
+    if chance.random() < 0.1:
+        files[MANIFEST] = mutated(str(POD[MANIFEST]), chance, others)
     if chance.random() < 0.1:
         files[chance.choice([*SEEDS, *NAMES])] = link(chance.choice(LINKS))
     if chance.random() < 0.05:
@@ -163,6 +166,13 @@ def check_text(name: str, text: str, meant: dict[str, Sections]) -> None:
         raise Broken(f"{name} sets {strange}")
 
 
+def check_pod_text(name: str, text: str) -> None:
+    """What pods are made of is rendered elsewhere: here each line has to be one."""
+    for line in text.split("\n"):
+        if line and not re.fullmatch(r"#.*|\[[A-Z][A-Za-z]*\]|[A-Z][A-Za-z0-9]*=[^\r\0]*[^\r\0\\]?", line):
+            raise Broken(f"{name} has a line that is none: {line!r}")
+
+
 def check_output(output: str, meant: dict[str, Sections]) -> None:
     seen = set()
     for directory, directories, files in os.walk(output):
@@ -174,7 +184,9 @@ def check_output(output: str, meant: dict[str, Sections]) -> None:
             elif name in files and name != "namespace.conf" and os.path.getsize(path):
                 with open(path, encoding="utf-8", newline="") as file:
                     text = file.read()
-                if text not in seen:
+                if text.partition("\n")[0].startswith(f"# Made by kubens-generator(8) from {MANIFEST}"):
+                    check_pod_text(path, text)
+                elif text not in seen:
                     check_text(path, text, meant)
                 seen.add(text)
 

@@ -197,6 +197,13 @@ CASES: dict[str, Case] = {
             "error: /etc/kubens/20-bad.conf:1: namespace noon: none of its services is wrapped until this is mended",
         ],
     ),
+    "pod: half a manifest": (
+        {"/etc/kubens/pods/half.json": '{"acVersion": "0.8'},
+        [
+            "error: /etc/kubens/pods/half.json: $: no JSON: Unterminated string starting at in line 1, column 15: "
+            "the pod is not made until this is mended"
+        ],
+    ),
     "service that is no service": (
         night("Wrap=other.socket other\n"),
         [f"error: {CONF}:3: other.socket: not a service, ignored: only services run commands"],

@@ -10,6 +10,7 @@ from machine import Machine
 CONF = "/etc/kubens/services.conf"
 UNITS = "/etc/systemd/system"
 WRAP = "[MountNamespace]\nWrap=a b\n"
+NETWORK = "[NetworkNamespace]\nName=blue\nServices=a b\n"
 
 
 def dropin(text: str, unit: str = "b.service") -> dict[str, str]:
@@ -60,12 +61,18 @@ BROKEN: dict[str, tuple[dict[str, str], str]] = {
         {CONF: "[MountNamespace]\nName=one\nWrap=a b c-user\n[MountNamespace]\nName=two\nWrap=a b\n"},
         "User=",
     ),
+    "an unknown type": ({CONF: NETWORK + "Types=nothing\n"}, "there is no such type"),
+    "a type without its variables": ({CONF: NETWORK + "Types=veth\n"}, "variables are nowhere set"),
+    "a network namespace with a slash": ({CONF: NETWORK.replace("blue", "../blue")}, "letters and digits"),
+    "a network namespace without a name": ({CONF: NETWORK.replace("Name=blue\n", "")}, "is missing"),
+    "half a pod": ({CONF: "", "/etc/kubens/pods/half.json": '{"acVersion": "0.8.11", "acKi'}, "half.json"),
+    "a pod of nothing": ({CONF: "", "/etc/kubens/pods/none.json": '{"kind": "Pod"}'}, "none.json"),
     "a drop-in that cannot be read": ({CONF: WRAP, f"{UNITS}/b.service.d/x.conf/file": ""}, "is a directory"),
 }
 
 
 def test_a_wrong_configuration_never_makes_a_node_worse(machine: Callable[..., Machine], lower: str) -> None:
-    assert len(BROKEN) == 30
+    assert len(BROKEN) == 36
     node = machine(lower)
     install(node)
     for name in ("a", "b", "other"):

@@ -60,5 +60,13 @@ def test_shellcheck() -> None:
     _passes("shellcheck", *scripts)
 
 
+@pytest.mark.needs("shellcheck")
+def test_shellcheck_of_types() -> None:
+    # Read by libexec/kubens-netns, which makes use of what they set.
+    types = [name for name in _files() if name.startswith("conf/netns/") and name.endswith(".sh")]
+    assert types
+    _passes("shellcheck", "--shell=bash", "--exclude=SC2034", *types)
+
+
 def test_codespell() -> None:
     _passes(sys.executable, "-m", "codespell_lib", *_files())

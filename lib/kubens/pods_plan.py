@@ -101,7 +101,7 @@ class Pods:
     __slots__ = ("findings", "live", "trees")
 
     def __init__(self, units: Units, configuration: Configuration, live: Configuration, tools: dict[str, str]) -> None:
-        self.findings = [found for found in live.findings if found.file.startswith(f"{LIVE}/pod@")]
+        self.findings: list[Finding] = []
         self.live = live.recorded_pods
         self.trees: dict[str, Tree] = {}
         owners: dict[str, str] = {}

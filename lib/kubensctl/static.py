@@ -89,8 +89,9 @@ def make(path: str) -> Static:
     """Compile for the machine whose root directory is at path. Raises Refused, Failure."""
     root = _Host(path)
     configuration = config.load(root)
-    if configuration.has_networks:
-        raise Failure("network namespaces are configured, and need programs of kubens on the machine: install it there")
+    for what, configured in (("network namespaces", configuration.has_networks), ("pods", configuration.has_pods)):
+        if configured:
+            raise Failure(f"{what} are configured, and need programs of kubens on the machine: install it there")
     if not configuration.mount_namespaces:
         raise Failure(f"{path or '/'}: no namespace is configured (kubens.conf(5))")
     for namespace in configuration.mount_namespaces.values():

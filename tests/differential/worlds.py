@@ -20,8 +20,8 @@ DIRECTORIES = (
     "/lib/systemd/system",
     "/usr/lib/systemd/system",
 )
-# Directories that $SYSTEMD_UNIT_PATH adds in front of these, or takes there.
-SEARCH_PATH = "/opt/kubens/path:opt/kubens/relative::/opt/kubens/slash/:/run/systemd/system:"
+# Directories that $SYSTEMD_UNIT_PATH adds in front of these, or takes there. With an empty one 262 does not boot.
+SEARCH_PATH = "/opt/kubens/path:opt/kubens/relative:/opt/kubens/slash/:/run/systemd/system:"
 MORE_DIRECTORIES = ("/opt/kubens/path", "/opt/kubens/relative", "/opt/kubens/slash")
 # Where people keep units and link to them.
 ELSEWHERE = "/opt/kubens/units"

@@ -9,7 +9,7 @@ import pytest
 from kubens_machine import install
 from machine import Machine
 
-from .booted import PODS, app, appc, manifest, python_tree, tree
+from .booted import PODS, app, appc, give_json, manifest, python_tree, tree
 
 pytestmark = pytest.mark.needs("busybox")
 
@@ -72,6 +72,7 @@ SHOP = appc(
 def prepare(node: Machine) -> None:
     """A machine with the shop's trees and volumes."""
     install(node)
+    give_json(node)
     python_tree(node, "shop", "web")
     tree(node, "shop", "worker")
     node.write("/srv/da ta%h/there", "")

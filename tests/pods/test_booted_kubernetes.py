@@ -10,7 +10,7 @@ import pytest
 from kubens_machine import install
 from machine import Machine
 
-from .booted import PODS, app, appc, container, kubernetes, manifest, tree
+from .booted import PODS, app, appc, container, give_json, kubernetes, manifest, tree
 from .test_booted import mounts_of, settle, states
 
 pytestmark = pytest.mark.needs("busybox")
@@ -104,6 +104,7 @@ CANNOT: dict[str, tuple[dict[str, Any], str]] = {
 def test_all_kinds_of_pods(machine: Maker, lower: str) -> None:
     node = machine(lower)
     install(node)
+    give_json(node)
     for name in ("main", "crash", "first", "second"):
         tree(node, "job", name)
     node.write("/srv/config.txt", "configured\n")

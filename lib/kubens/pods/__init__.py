@@ -14,6 +14,9 @@ What is refused raises PodError, a ValueError; ManifestError has the JSONPath of
 refuses raises OSError. `plan` and `mounts` are pure and give units, links, directories and arguments as data;
 `stage1` looks at the tree and writes.
 
+What the generator makes of manifests, units of the host itself, is not this: `hostread` reads them, with `appc` or
+`kube`, into the plain data of `host`, of which `hostunits` makes units; kubens-pod(5).
+
 Choices, where the predecessor had a defect or left the answer open:
 
 ==================================================  =======================================================

@@ -142,7 +142,7 @@ def _load_slowly(text: str) -> object:
     try:
         import json
     except ImportError:
-        reason = "is no JSON that this Python can read without its module json: mend it, or install all of python3"
+        reason = "cannot be read, this Python has no module json: install python3, not python3-minimal alone"
         raise ManifestError("$", reason) from None
     try:
         return json.loads(
