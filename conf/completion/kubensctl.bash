@@ -43,7 +43,7 @@ _kubensctl() {
             return
             ;;
         --format)
-            mapfile -t COMPREPLY < <(compgen -W 'units ignition butane machineconfig cloud-init' -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W 'units ignition butane machineconfig cloud-init daemonset' -- "$word")
             return
             ;;
         --namespace)

@@ -8,7 +8,7 @@ import sys
 from kubens.finding import Finding
 from kubensctl import static, terminal
 from kubensctl.failure import Failure
-from kubensctl.formats import Options, butane, cloud_init, ignition, machineconfig, units
+from kubensctl.formats import Options, butane, cloud_init, daemonset, ignition, machineconfig, units
 from kubensctl.verbs import Verbs, add_root
 
 _TEXTS = {
@@ -16,6 +16,7 @@ _TEXTS = {
     "butane": butane,
     "machineconfig": machineconfig,
     "cloud-init": cloud_init,
+    "daemonset": daemonset,
 }
 
 EXAMPLES = """\

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -130,6 +131,39 @@ def test_files_over_the_root_and_the_way_back(machine: Maker) -> None:
     assert whereabouts(node, "a", "b", name="other") == ["inside", "host"]
     assert node.show("kubens", "LoadState") == {"LoadState": "not-found"}
     assert node.systemctl("--failed", "--no-legend", "--plain").stdout == ""
+
+
+def test_a_daemonset_puts_the_files_on_a_node(machine: Maker) -> None:
+    """Its pod's command, run as a service, with the node's root and the ConfigMap's files where the pod has them."""
+    node = machine()
+    service(node, "a.service", "ExecStart=/bin/sleep 1000")
+    service(node, "b@.service", "ExecStart=/bin/sleep 100%i")
+    node.link("/host", "/")
+    node.boot()
+    node.systemctl("start", "a", "b@1")
+    pid = node.main_pid("a")
+    for members, places in (("a b@", ["inside", "inside"]), ("a", ["inside", "host"])):
+        configure(node, f"[MountNamespace]\nWrap={members}\n")
+        done = kubensctl("compile", f"--root={node.tree}", "--format=daemonset")
+        assert done.returncode == 0, done.stderr
+        config, daemonset = yaml.safe_load_all(done.stdout)
+        for manifest in (config, daemonset):
+            kubernetes_validate.validate(manifest, "1.35", strict=True)
+        pod = daemonset["spec"]["template"]["spec"]
+        for item in pod["volumes"][1]["configMap"]["items"]:
+            node.write(f"/files/{item['path']}", config["data"][item["key"]], item["mode"])
+        node.run("rm", "-f", "/tmp/ready")
+        # Kubernetes hands the words on as they are; systemd would expand variables in them.
+        command = [word.replace("$", "$$") for word in pod["containers"][0]["command"]]
+        node.run("systemd-run", "--unit=pod", "--collect", "--quiet", *command)
+        node.wait_until((node.tree / "tmp/ready").exists)
+        assert node.main_pid("a") == pid
+        node.systemctl("stop", "pod")
+        node.systemctl("restart", "a", "b@1")
+        assert whereabouts(node, "a", "b@1") == places
+        pid = node.main_pid("a")
+    node.reboot()
+    assert node.show(CHECK, "ActiveState") == {"ActiveState": "active"}
 
 
 # Without a machine
