@@ -495,3 +495,9 @@ def test_a_program_without_a_slash(make: Make) -> None:
     assert settings(run, "shop-a.service")["ExecSearchPath"] == ["/opt/%%h:/bin"]
     run = make(manifest, {"/usr/lib/systemd/libsystemd-shared-247.so": ""})
     assert run.status == 1 and "systemd 247 looks for 'nginx' on the host" in run.lines[0]
+
+
+@pytest.mark.parametrize(("context", "warned"), [({}, False), ({"runAsUser": 1}, True), ({"privileged": True}, False)])
+def test_escalation(make: Make, context: dict[str, Any], warned: bool) -> None:
+    run = make(kubernetes(container("a", securityContext={"allowPrivilegeEscalation": True, **context})))
+    assert any("allowPrivilegeEscalation: is not honoured" in line for line in run.lines) == warned

@@ -257,6 +257,9 @@ def _security(pod: HostPod, app: HostApp, own: Node | None, common: Node | None)
         app.capabilities = _capabilities(capabilities)
     if app.privileged:
         app.capabilities = None
+    elif escalation is not None and escalation.boolean() and app.uid != 0:
+        # systemd implies NoNewPrivileges= for whoever is not root and has PrivateDevices= (247 to 262).
+        pod.warn(escalation.path, "is not honoured for a user that is not root, but in a privileged container")
 
 
 def _capabilities(node: Node) -> tuple[str, ...] | None:
