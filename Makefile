@@ -148,7 +148,7 @@ build/man/%: man/%.rst
 deploy: ## make the manifests in deploy/ anew, from what the generator is made of
 	$(PYTHON) -I deploy/openshift/make.py deploy/openshift
 
-check-packages: setup releases ## walk through the life of the packages on every release, and upgrade Debian under one
+check-packages: setup releases ## walk through the life of the Debian packages on every release
 	KUBENS_TREES=$(TREES) KUBENS_PACKAGES=all .venv/bin/python -m pytest tests/package $(ARGS)
 
 check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with a real container runtime, on each of NODE_RELEASES
