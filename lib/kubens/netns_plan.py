@@ -123,6 +123,11 @@ class _Builder:
         for before, unit in zip(namespace.units, namespace.units[1:]):
             text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", [("After", before)]),))
             tree.files[f"{unit}.d/{_DROPIN}"] = text
+        if not namespace.types:
+            # Of a namespace with types, people start and stop those.
+            settings = [("RefuseManualStart", "no"), ("RefuseManualStop", "no")]
+            text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", settings),))
+            tree.files[f"{namespace.maker}.d/{_DROPIN}"] = text
         for target in namespace.wanted_by:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"

@@ -104,6 +104,22 @@ def test_enabled_edited_and_rebooted(machine: Maker) -> None:
     assert node.read("/root/down") == "inside\noutside\n"
 
 
+def test_one_without_types_is_started_and_stopped_by_its_own_unit(machine: Maker) -> None:
+    typed = "[NetworkNamespace]\nName=blue\nTypes=lo\n"
+    node = node_with(machine(), typed + "[NetworkNamespace]\nName=empty\nServices=inside\n")
+    service(node, "inside.service", SLEEP)
+    node.boot()
+    node.systemctl("start", "inside")
+    assert namespace_of(node, "inside") == "empty"
+    node.systemctl("stop", "netns_name@empty")
+    assert states(node, "inside", "netns_name@empty") == ["inactive"] * 2
+    node.systemctl("start", "netns_name@empty")
+    assert states(node, "netns_name@empty", "netns_name@blue") == ["active"] * 2
+    # Where there are types, it is theirs.
+    refused = node.systemctl("stop", "netns_name@blue", check=False)
+    assert refused.returncode and "may be requested by dependency only" in refused.stderr
+
+
 def test_many_restarts_in_a_row(machine: Maker) -> None:
     node = _blue(machine())
     node.write("/etc/systemd/system/inside.service.d/often.conf", "[Unit]\nStartLimitIntervalSec=0\n")
