@@ -116,7 +116,8 @@ class Configuration:
     """All that is configured. findings: what was wrong with it.
 
     netns_types: the administrator's own types of network namespaces, with the file that each is read from first.
-    netns_files: the names of all files that types and their instances are read from.
+    netns_files: the names of all files that types and their instances are read from. netns_unreadable: whether there
+    may be more.
     pods: those whose manifests can be made units of. recorded_pods: of those that live, the units they are made of.
     unreadable: whether there is more of it that could not be read.
     """
@@ -126,6 +127,7 @@ class Configuration:
         "mount_namespaces",
         "netns_files",
         "netns_types",
+        "netns_unreadable",
         "network_namespaces",
         "pods",
         "recorded_pods",
@@ -137,6 +139,7 @@ class Configuration:
         self.network_namespaces: dict[str, NetworkNamespace] = {}
         self.netns_types: dict[str, str] = {}
         self.netns_files: list[str] = []
+        self.netns_unreadable = False
         self.pods: dict[str, HostPod] = {}
         self.recorded_pods: dict[str, dict[str, str]] = {}
         self.findings: list[Finding] = []
@@ -175,6 +178,7 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
     try:
         configuration.netns_files = root.names(NETNS_DIRECTORY)
     except (OSError, Unreadable) as error:
+        configuration.netns_unreadable = True
         configuration.findings.append(Finding(ERROR, NETNS_DIRECTORY, 0, "", f"cannot be read: {error}"))
     if configuration.netns_files:
         from kubens import netns

@@ -265,6 +265,5 @@ def _before(unit: Unit) -> list[tuple[str, Setting]]:
         found = found + [(name, setting) for name in setting.value.split()] if setting.value else []
     if unit.name.endswith(".socket"):
         # Comes before what it starts; systemd.socket(5).
-        started = Setting(unit.last("Service") or unit.name[: -len("socket")] + "service", unit.path, 0)
-        found.append((started.value, started))
+        found.append((unit.started, Setting(unit.started, unit.path, 0)))
     return found

@@ -98,13 +98,16 @@ class _Builder:
         self._networks = networks
         self._wrapped = wrapped
         self._joined = joined
+        # real names of services that are listed and stay outside
+        self._refused: dict[str, None] = {}
 
     def build(self, name: str) -> Tree | None:
         live = self._networks.live.get(name)
         namespace = self._configuration.network_namespaces.get(name)
         if namespace is not None:
             self.findings += self._obstacles(namespace)
-            if any(finding.severity == ERROR for finding in self.findings):
+            hindered = self._configuration.netns_unreadable or any(f.severity == ERROR for f in self.findings)
+            if hindered:
                 reason = f"network namespace {name}: nothing joins it until this is mended"
                 self.findings.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
             if self.findings:
@@ -116,7 +119,9 @@ class _Builder:
             return None
         members = {**(live.members if live else {}), **namespace.members}
         dropins: dict[str, str] = {}
-        kept = [member for member in members.values() if self._add(namespace, member, live, dropins)]
+        # Sockets last: whether they join depends on what they start.
+        order = sorted(members.values(), key=lambda member: names.suffix(member.unit) == "socket")
+        kept = [member for member in order if self._add(namespace, member, live, dropins)]
         tree = Tree(namespace.record, _section(namespace, kept))
         tree.files.update(dropins)
         tree.needs = [_type_tree(kind) for kind in namespace.types]
@@ -146,7 +151,8 @@ class _Builder:
             found.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
         for kind, (file, line) in namespace.types.items():
             problem = self._bad_type(kind, namespace.name)
-            if problem:
+            # Of files that cannot be seen it was said already.
+            if problem and not self._configuration.netns_unreadable:
                 found.append(Finding(ERROR, file, line, "", f"Types={kind}: {problem}"))
         for unit in (namespace.maker, *namespace.units):
             if networks.taken.get(unit) == "masked":
@@ -199,6 +205,7 @@ class _Builder:
                 refusals.append(Finding(ERROR, one.dropins[-1] if one.dropins else one.path, 0, one.name, reason))
             self.findings += refusals
             if refusals and not is_live:
+                self._refused[one.name] = None
                 added = False
                 continue
             text = self._blocked(namespace, member, refusals) if refusals else self._dropin(namespace, member, one)
@@ -239,6 +246,12 @@ class _Builder:
             if setting is not None and setting.value not in ("", namespace.path):
                 reason = f"{key}={setting.value} puts it into another network namespace: reset it in a drop-in"
                 found.append(Finding(ERROR, setting.file, setting.line, unit.name, reason))
+        if names.suffix(unit.name) == "socket":
+            # With Accept=yes it is the template.
+            for started in (unit.started, unit.started.replace(".service", "@.service")):
+                if started in self._refused:
+                    reason = f"listens for {started}, which cannot join: mend that, or remove both"
+                    found.append(Finding(ERROR, *declared, reason))
         if self._etc(namespace, unit):
             found += self._etc_refusals(namespace, member, unit)
         return found

@@ -73,6 +73,11 @@ class Unit:
         settings = self.service.get(key)
         return settings[-1].value if settings else ""
 
+    @property
+    def started(self) -> str:
+        """The service that a socket starts, unless an instance for each connection; systemd.socket(5)."""
+        return self.last("Service") or self.name[: -len("socket")] + "service"
+
 
 class Units:
     """All units below a root, looked up by name. wanted: the keys of [Service] and [Unit] that anybody will ask for."""

@@ -241,8 +241,14 @@ def test_now_brings_all_of_them_in_and_out(machine: Maker, lower: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert _inside(ctl) == [True, False, False]
     assert all(node.main_pid(unit) for unit in ("runtime", "kubelet", "tool"))
-    done = ctl.ctl("release", "runtime", "--now")
+    # One that is only told of the namespace.
+    done = ctl.ctl("env", "tool", "--now")
     assert (done.returncode, done.stderr) == (0, "")
+    assert "KUBENSMNT=/run/kubens/mnt" in node.read(f"/proc/{node.main_pid('tool')}/environ").split("\0")
+    assert _inside(ctl) == [True, False, False]
+    done = ctl.ctl("release", "runtime", "tool", "--now")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "KUBENSMNT" not in node.read(f"/proc/{node.main_pid('tool')}/environ")
     assert all(node.main_pid(unit) for unit in ("runtime", "kubelet", "tool"))
     assert node.show("kubens.service", "LoadState")["LoadState"] == "not-found"
     assert ctl.ctl("status").stdout.startswith("No namespace is configured.")

@@ -281,8 +281,8 @@ def test_a_machine(machine: Maker, lower: str) -> None:
 
 
 @pytest.mark.needs("nft", "ip")
-def test_rules_are_saved(machine: Maker) -> None:
-    ctl = Node(machine)
+def test_rules_are_saved(machine: Maker, lower: str) -> None:
+    ctl = Node(machine, lower)
     node = ctl.machine
     configure(node, "[NetworkNamespace]\nName=blue\nTypes=nft\n")
     node.boot()

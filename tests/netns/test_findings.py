@@ -364,6 +364,30 @@ def test_a_socket_that_cannot_join(socket: str, service: str, finding: str, tmp_
     assert dropin(done, "good.service") == JOINED
 
 
+@pytest.mark.parametrize(("accept", "starts"), [("no", "s.service"), ("yes", "s@.service")])
+def test_a_socket_does_not_join_without_its_service(accept: str, starts: str, tmp_path: Path) -> None:
+    files: dict[str, Content] = {
+        SOCKET: f"[Socket]\nListenStream=7\nAccept={accept}\n",
+        f"/etc/systemd/system/{starts}": SLEEP + "NetworkNamespacePath=/run/netns/red\n",
+        "/etc/systemd/system/t.socket": "[Socket]\nListenStream=8\n",
+        "/etc/systemd/system/t.service": SLEEP,
+    }
+    done = run(tmp_path, f"{BLUE}Services=s.socket {starts} t.socket t\n", files)
+    assert len(done.lines) == 2
+    assert done.lines[1] == f"{CONF}:5: s.socket: listens for {starts}, which cannot join: mend that, or remove both"
+    assert dropin(done, "s.socket") == dropin(done, starts) == []
+    assert set(JOINED) < set(dropin(done, "t.socket"))
+    assert dropin(done, "t.service") == dropin(done, "good.service") == JOINED
+
+
+def test_a_directory_of_types_that_cannot_be_read(tmp_path: Path) -> None:
+    done = run(tmp_path, BLUE, {"/etc/conf.d/netns": link("netns")})
+    assert done.lines == [
+        "/etc/conf.d/netns: cannot be read: Too many levels of symbolic links",
+        f"{CONF}:1: network namespace blue: nothing joins it until this is mended",
+    ]
+
+
 # What is in /etc/netns/NAME
 
 
