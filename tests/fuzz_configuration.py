@@ -69,7 +69,8 @@ NAMES = (
 # All that a drop-in may say.
 KEYS = (
     {"Requires", "Wants", "BindsTo", "After", "PartOf", "Environment", "EnvironmentFile", "SyslogIdentifier",
-     "PrivateMounts", "SuccessExitStatus", "DefaultDependencies", "Before", "Conflicts", "JoinsNamespaceOf"}
+     "PrivateMounts", "SuccessExitStatus", "DefaultDependencies", "Before", "Conflicts", "JoinsNamespaceOf",
+     "RefuseManualStart", "RefuseManualStop"}
     | set(config.EXEC_SETTINGS)
     | sandbox.KEYS
 )  # fmt: skip
