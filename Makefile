@@ -39,6 +39,10 @@ PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iprout
 	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
+# What virtual machines boot, for `check-vm`: a machine's own kernel has controllers of cgroups, and /dev/kmsg.
+VMS = build/vms
+VM_RELEASES = bullseye bookworm trixie sid
+VM_PACKAGES = linux-image-cloud-amd64
 # Debian 12 and all that it takes to become 13, for `check-upgrade`.
 UPGRADE = build/upgrade
 # A tree with other generators, for `bench`.
@@ -48,7 +52,7 @@ NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,crun,iptab
 COMMA = ,
 TREE_PACKAGES = dbus,iproute2,libcap2-bin,nftables,procps,python3-minimal,systemd,systemd-sysv
 
-.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-releases check-upgrade corpus check-faults fuzz lint bench bench-node docs releases deb rpm deploy check-packages
+.PHONY: help install uninstall setup packages man demo check check-node check-kubelet check-vm check-releases check-upgrade corpus check-faults fuzz lint bench bench-node docs releases deb rpm deploy check-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -157,6 +161,10 @@ check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with
 check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the test with kubelet, built from Debian's source (some minutes)
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node/test_kubelet.py $(ARGS)
 
+check-vm: PACKAGES += e2fsprogs qemu-system-x86
+check-vm: setup $(VM_RELEASES:%=$(VMS)/%) ## run the tests in virtual machines, of each of VM_RELEASES (some minutes)
+	KUBENS_VMS=$(VMS) .venv/bin/python -m pytest tests/vm $(ARGS)
+
 .venv/node: tests/node/requirements.txt .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
@@ -231,3 +239,6 @@ $(NODES)/kubelet: tests/node/kubelet.sh
 
 $(NODES)/%:
 	$(call debootstrap,$(COMMA)$(NODE_PACKAGES))
+
+$(VMS)/%:
+	$(call debootstrap,$(COMMA)$(VM_PACKAGES))

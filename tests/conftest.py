@@ -80,8 +80,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("lower", ["/", *map(str, trees)], ids=["host", *(path.name for path in trees)])
 
 
-# A real container runtime takes trees that `make check-node` alone makes; it says where they are.
-collect_ignore = [] if "KUBENS_NODES" in os.environ else ["node"]
+# Real container runtimes and virtual machines take trees that `make check-node` and `make check-vm` alone make; these
+# say where they are.
+_TREES = {"node": "KUBENS_NODES", "vm": "KUBENS_VMS"}
+collect_ignore = [folder for folder, trees in _TREES.items() if trees not in os.environ]
 
 
 def _forbid_skips(report: pytest.TestReport | pytest.CollectReport) -> None:

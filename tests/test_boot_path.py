@@ -21,14 +21,14 @@ REFUSED: dict[str, Content] = {
 # What a boot without any configuration costs, and all there is.
 NOTHING = ["kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.finding", "kubens.names", "kubens.syntax"]
 FOR_MOUNTS = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
-              "kubens.files", "kubens.finding", "kubens.inventory", "kubens.log", "kubens.names", "kubens.plan",
-              "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
+              "kubens.files", "kubens.finding", "kubens.inventory", "kubens.log", "kubens.lookup", "kubens.names",
+              "kubens.plan", "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
               "kubens.write"]  # fmt: skip
 EVERYTHING = [*FOR_MOUNTS, "kubens.netns", "kubens.netns_plan", "kubens.netns_units"]
 FOR_PODS = ["_json", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape", "kubens.pods.host",
             "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext", "kubens.pods.kube",
-            "kubens.pods.manifest", "kubens.pods.mounts", "kubens.pods.quantity", "kubens.pods.units",
-            "kubens.pods_plan"]  # fmt: skip
+            "kubens.pods.manifest", "kubens.pods.mounts", "kubens.pods.parser", "kubens.pods.quantity",
+            "kubens.pods.units", "kubens.pods_plan"]  # fmt: skip
 PODS: dict[str, Content] = {**POD, "/etc/kubens/pods/bad.json": '{"kind": "Pod"}'}
 
 # Runs start.pyc as if it were the main program, and lists what was imported at its end.

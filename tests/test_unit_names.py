@@ -16,6 +16,7 @@ from differential.trial import Trial
 from differential.worlds import Link, Piece, World
 from kubens import inventory
 from kubens.files import Root
+from kubens.lookup import Lookup
 from kubens.units import Units
 from kubens_machine import configure, install, whereabouts
 from machine import Machine
@@ -29,7 +30,7 @@ MASK = link("/dev/null")
 
 
 def units(tmp_path: Path, files: Mapping[str, Content], search_path: str = "") -> Units:
-    return Units(Root(str(build(tmp_path / "root", files))), inventory.KEYS, search_path)
+    return Units(Lookup(Root(str(build(tmp_path / "root", files))), search_path), inventory.KEYS)
 
 
 def unreadable(found: Units, name: str) -> str:
@@ -47,7 +48,7 @@ def test_an_instance_that_an_alias_of_its_template_claims_as_well(own: Content, 
     }
     found = units(tmp_path, {**files, f"{OPT}/other.service": SERVICE})
     for listed in ("t@.service", "ta@.service"):
-        assert found.instances_of(listed) == ["t@x.service", "ta@x.service"]
+        assert found.lookup.instances_of(listed) == ["t@x.service", "ta@x.service"]
     assert "would be known as t@x.service as well" in unreadable(found, "ta@x.service")
     assert own is MASK or "ta@x.service would be known by this name, too" in unreadable(found, "t@x.service")
     assert not any(unreadable(found, name) for name in ("t@.service", "t@y.service", "ta@y.service"))
@@ -60,8 +61,8 @@ def test_an_instance_of_an_alias_with_a_file_of_its_own_is_nobody_elses(tmp_path
         f"{ETC}/ta@x.service": SERVICE,
     }
     found = units(tmp_path, files)
-    assert found.instances_of("t@.service") == ["t@x.service"]
-    assert found.instances_of("ta@.service") == ["t@x.service", "ta@x.service"]
+    assert found.lookup.instances_of("t@.service") == ["t@x.service"]
+    assert found.lookup.instances_of("ta@.service") == ["t@x.service", "ta@x.service"]
     assert not any(unreadable(found, name) for name in ("t@x.service", "ta@x.service"))
 
 
@@ -74,7 +75,7 @@ def test_an_alias_of_one_instance_gives_it_drop_ins(alias: str, target: str, tmp
         f"{ETC}/{alias}.d/a.conf": MORE,
     }
     found = units(tmp_path, files)
-    assert found.instances_of("t@.service") == ["t@x.service"]
+    assert found.lookup.instances_of("t@.service") == ["t@x.service"]
     unit = found.load("t@x.service")
     assert unit is not None
     assert unit.dropins == [f"{ETC}/{alias}.d/a.conf"]
@@ -84,7 +85,7 @@ def test_an_alias_of_an_instance_of_an_alias(tmp_path: Path) -> None:
     files: dict[str, Content] = {f"{ETC}/t@.service": SERVICE, f"{ETC}/ta@.service": link("t@.service"),
              f"{ETC}/b@x.service": link("ta@x.service"), f"{ETC}/b@x.service.d/a.conf": MORE}  # fmt: skip
     found = units(tmp_path, files)
-    assert found.instances_of("t@.service") == ["t@x.service"]
+    assert found.lookup.instances_of("t@.service") == ["t@x.service"]
     unit = found.load("t@x.service")
     assert unit is not None
     assert unit.dropins == [f"{ETC}/b@x.service.d/a.conf"]
@@ -115,13 +116,13 @@ def test_exec_search_path_is_none_where_systemd_does_not_know_it(release: dict[s
 def test_the_search_path_of_the_environment(search_path: str, found: str, tmp_path: Path) -> None:
     place = {"/etc": f"{ETC}/a.service", "/opt/a": "/opt/a/a.service", "": ""}[found]
     files: dict[str, Content] = {f"{ETC}/a.service": SERVICE, "/opt/a/a.service": SERVICE}
-    assert units(tmp_path, files, search_path).find("a.service") == place
+    assert units(tmp_path, files, search_path).lookup.find("a.service") == place
 
 
 @pytest.mark.parametrize("search_path", ["/opt//a", "/opt/./a:", "/opt/../a", "/opt/b:/opt/a/."])
 def test_a_search_path_that_releases_take_differently(search_path: str, tmp_path: Path) -> None:
-    assert units(tmp_path, {}, search_path).unreadable
-    assert not units(tmp_path / "good", {}, "/opt/a:").unreadable
+    assert units(tmp_path, {}, search_path).lookup.unreadable
+    assert not units(tmp_path / "good", {}, "/opt/a:").lookup.unreadable
 
 
 # Trees that were wrong once, each as files and links with the names to ask for.

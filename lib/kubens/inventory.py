@@ -5,6 +5,7 @@ from __future__ import annotations
 from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
 from kubens.files import Unreadable
+from kubens.lookup import Lookup
 from kubens.units import Setting, Unit, Units
 
 TYPE_CHECKING = False
@@ -101,7 +102,8 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
     """Read what the configuration and the living namespaces name. search_path: $SYSTEMD_UNIT_PATH."""
     inventory = Inventory()
     inventory.live = live.mount_namespaces
-    units = Units(root, KEYS, search_path)
+    lookup = Lookup(root, search_path)
+    units = Units(lookup, KEYS)
     for name in render.TOOLS:
         place = tool(root, name)
         if not place:
@@ -116,7 +118,7 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
     namespaces = [*configuration.mount_namespaces.values(), *live.mount_namespaces.values()]
     for namespace in namespaces:
         for name in (namespace.unit, namespace.record_unit):
-            found = units.find(name)
+            found = lookup.find(name)
             if found:
                 inventory.taken[name] = found
         inventory.services[namespace.unit] = units.load_dropins(namespace.unit)
@@ -125,7 +127,7 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
     if configuration.has_networks or live.has_networks:
         from kubens import netns
 
-        networks = inventory.networks = netns.Networks(root, units, configuration, live)
+        networks = inventory.networks = netns.Networks(root, lookup, configuration, live)
         for name in networks.members:
             _load(inventory, units, root, name)
     if any(namespace.when_missing == "host" for namespace in namespaces):
@@ -133,7 +135,7 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
     for unit in list(inventory.units.values()):
         if unit is not None:
             _resolve_programs(inventory, root, unit)
-    inventory.unreadable = units.unreadable
+    inventory.unreadable = lookup.unreadable
     _find_early(inventory, units)
     return inventory
 
@@ -143,7 +145,7 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
         return
     unit = inventory.units[name] = units.load(name)
     if unit is None:
-        inventory.absent[name] = "masked" if units.find(name) == "masked" else "not installed"
+        inventory.absent[name] = "masked" if units.lookup.find(name) == "masked" else "not installed"
         source = _foreign_source(inventory, root, name) if inventory.absent[name] != "masked" else ""
         if source:
             inventory.foreign[name] = source
@@ -153,7 +155,7 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
             unit.unreadable = (source, 0, f"the generator that reads it makes a unit that comes before {unit.path}")
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
-        inventory.instances[name] = units.instances_of(name)
+        inventory.instances[name] = units.lookup.instances_of(name)
         for instance in inventory.instances[name]:
             _load(inventory, units, root, instance)
 
@@ -232,7 +234,7 @@ def _find_early(inventory: Inventory, units: Units) -> None:
         # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are
         # relieved of those.
         if target.endswith(".target"):
-            for name in units.wanted_by(target, ordered):
+            for name in units.lookup.wanted_by(target, ordered):
                 inventory.early.setdefault(name, (None, target))
     for name, unit in members.items():
         if name not in inventory.early:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.config import Configuration
     from kubens.files import Root
-    from kubens.units import Units
+    from kubens.lookup import Lookup
 
 # The types in conf/netns, whose templates are packaged, and those of them that do nothing without a file of variables.
 SHIPPED = ("bridge", "lo", "macvlan", "nft", "veth", "wireguard")
@@ -91,7 +91,7 @@ class Networks:
 
     __slots__ = ("etc", "live", "members", "missing", "taken", "types")
 
-    def __init__(self, root: Root, units: Units, configuration: Configuration, live: Configuration) -> None:
+    def __init__(self, root: Root, lookup: Lookup, configuration: Configuration, live: Configuration) -> None:
         from kubens import inventory
 
         self.live = live.network_namespaces
@@ -101,15 +101,15 @@ class Networks:
         self.members: dict[str, None] = {}
         self.missing = [name for name in TOOLS if not inventory.tool(root, name)]
         for kind in self.types:
-            self._take(units, f"netns-{kind}@.service", f"netns_outside-{kind}@.service")
+            self._take(lookup, f"netns-{kind}@.service", f"netns_outside-{kind}@.service")
         for namespace in (*configuration.network_namespaces.values(), *self.live.values()):
-            self._take(units, namespace.maker, namespace.record_unit, *namespace.units)
+            self._take(lookup, namespace.maker, namespace.record_unit, *namespace.units)
             self.members.update(dict.fromkeys(namespace.members))
             self.etc[namespace.name] = _etc_files(root, namespace.name)
 
-    def _take(self, units: Units, *wanted: str) -> None:
+    def _take(self, lookup: Lookup, *wanted: str) -> None:
         for name in wanted:
-            found = units.find(name)
+            found = lookup.find(name)
             if found:
                 self.taken[name] = found
 

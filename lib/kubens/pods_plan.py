@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kubens.config import Configuration
     from kubens.files import Root
     from kubens.inventory import Inventory
+    from kubens.lookup import Lookup
     from kubens.plan import Plan
     from kubens.units import Units
 
@@ -111,7 +112,7 @@ class Pods:
         # What lives comes first: it keeps its units, whoever claims the names now.
         for name in (*self.live, *(name for name in configuration.pods if name not in self.live)):
             pod = configuration.pods.get(name)
-            made = self._units(pod, units, tools, owners) if pod is not None else None
+            made = self._units(pod, units.lookup, tools, owners) if pod is not None else None
             files = {**self.live.get(name, {}), **(made or {})}
             if not files:
                 continue
@@ -121,13 +122,13 @@ class Pods:
             self.trees[name] = _tree(name, pod if made else None, files, tools)
 
     def _units(
-        self, pod: HostPod, units: Units, tools: dict[str, str], owners: dict[str, str]
+        self, pod: HostPod, lookup: Lookup, tools: dict[str, str], owners: dict[str, str]
     ) -> dict[str, str] | None:
         """The texts of the pod's units, by name; None where they cannot be made."""
         origin = render.text(pod.file, ())
         try:
             made = {unit.name: f"{origin}\n{unit.serialize()}" for unit in units_of(pod, tools)}
-            self._check_programs(pod, units)
+            self._check_programs(pod, lookup)
         except ManifestError as error:
             pod.findings.clear()
             pod.refuse(error)
@@ -136,7 +137,7 @@ class Pods:
         kept = {}
         for name, text in made.items():
             other = owners.get(name, f"pod {pod.name}")
-            found = units.find(name)
+            found = lookup.find(name)
             if other != f"pod {pod.name}":
                 self._refuse(pod, name, f"{other} has a unit of this name: rename the app, or the pod")
                 return None
@@ -152,10 +153,10 @@ class Pods:
                 kept[name] = text
         return kept
 
-    def _check_programs(self, pod: HostPod, units: Units) -> None:
+    def _check_programs(self, pod: HostPod, lookup: Lookup) -> None:
         for app in pod.apps:
             for command in (app.exec, *(command for _, command in app.handlers)):
-                release = 0 if "/" in command[0] else units.release()
+                release = 0 if "/" in command[0] else lookup.release()
                 if 0 < release < 250:
                     reason = f"systemd {release} looks for {command[0]!r} on the host: write where the tree has it"
                     raise ManifestError(app.where, reason)

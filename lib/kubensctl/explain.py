@@ -56,7 +56,7 @@ def load(root: Root, name: str, planned: Planned) -> Unit:
     if unit is None and any(name in tree.files or name in tree.early for tree in planned.plan.trees):
         raise Failure(f"{name} is made by kubens itself, to be seen with: kubensctl plan")
     if unit is None:
-        raise Failure(f"{name}: {'masked' if units.find(name) == 'masked' else 'not installed'}")
+        raise Failure(f"{name}: {'masked' if units.lookup.find(name) == 'masked' else 'not installed'}")
     return unit
 
 

@@ -11,6 +11,7 @@ from kubens.config import Configuration, Member, MountNamespace
 from kubens.files import SIZE_MAX, Root, byte_order
 from kubens.finding import ERROR, Finding
 from kubens.inventory import Inventory
+from kubens.lookup import Lookup
 from kubens.netns import NetworkNamespace
 from kubens.plan import Plan
 from kubens.units import Unit, Units
@@ -141,4 +142,4 @@ def search_path() -> str:
 
 
 def load_units(root: Root) -> Units:
-    return Units(root, inventory.KEYS, search_path())
+    return Units(Lookup(root, search_path()), inventory.KEYS)

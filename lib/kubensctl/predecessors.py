@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kubens import syntax
 from kubens.config import NETNS_DIRECTORY
 from kubens.files import Root
-from kubens.units import SEARCH_PATH
+from kubens.lookup import SEARCH_PATH
 from kubensctl.failure import Failure
 
 _ETC = "/etc/systemd/system"

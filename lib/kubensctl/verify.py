@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from kubens import names, units
+from kubens import lookup, names
 from kubens.finding import WARNING, Finding
 from kubensctl.planning import GENERATED, Planned
 
@@ -37,8 +37,8 @@ def findings(planned: Planned, present: Sequence[str]) -> list[Finding]:
 
 def _verify(program: str, unit_names: list[str], output: str) -> list[str]:
     """The lines that verify writes, with the generator's output where systemd would have it: before /usr/local/lib."""
-    place = units.SEARCH_PATH.index("/usr/local/lib/systemd/system")
-    path = [*units.SEARCH_PATH[:place], output, *units.SEARCH_PATH[place:]]
+    place = lookup.SEARCH_PATH.index("/usr/local/lib/systemd/system")
+    path = [*lookup.SEARCH_PATH[:place], output, *lookup.SEARCH_PATH[place:]]
     environment = {
         **os.environ, "SYSTEMD_UNIT_PATH": ":".join(filter(None, path)), "SYSTEMD_LOG_LEVEL": "warning",
         "SYSTEMD_LOG_TARGET": "console", "SYSTEMD_LOG_COLOR": "0", "SYSTEMD_LOG_LOCATION": "0", "LC_ALL": "C",

@@ -18,6 +18,7 @@ from differential.worlds import Link, World
 from kubens import inventory, plan
 from kubens.config import WRAP, Configuration, Member, MountNamespace
 from kubens.files import Root
+from kubens.lookup import Lookup
 from kubens.units import Units
 from machine import Machine
 
@@ -125,7 +126,7 @@ class Trial:
         found: list[Mismatch] = []
         self._node.daemon_reload()
         before = self._look(world)
-        units = Units(self._root, inventory.KEYS, self._search_path)
+        units = Units(Lookup(self._root, self._search_path), inventory.KEYS)
         for member, seen in before.items():
             found += _reading(member, seen, units, world.members[member], self._root)
         outcomes = self._wrap({member: seen.id for member, seen in before.items()})

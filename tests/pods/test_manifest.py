@@ -384,12 +384,12 @@ def test_the_parser_is_light() -> None:
 import sys, json
 sys.path[:0] = [{str(HERE.parents[1] / "lib")!r}]
 before = set(sys.modules)
-import kubens.pods.manifest
+import kubens.pods.parser
 print(*sorted(set(sys.modules) - before))
 """
     command = [sys.executable, "-I", "-S", "-c", code]
     shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    parts = ("errors", "escape", "jsontext", "manifest", "quantity")
+    parts = ("errors", "escape", "jsontext", "manifest", "parser", "quantity")
     loaded = ["__future__", "kubens", "kubens.pods", *("kubens.pods." + part for part in parts)]
     assert shown.stdout.split() == loaded
 

@@ -17,9 +17,9 @@ from kubens.pods.manifest import (
     RuntimeApp,
     Volume,
     octal_mode,
-    pod_manifest,
 )
 from kubens.pods.mounts import Bind, pod_binds
+from kubens.pods.parser import pod_manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -33,10 +33,9 @@ from kubens.pods.manifest import (
     RuntimeApp,
     RuntimeImage,
     Volume,
-    parse_image_manifest,
-    parse_pod_manifest,
 )
 from kubens.pods.mounts import is_mount_read_only
+from kubens.pods.parser import parse_image_manifest, parse_pod_manifest
 from kubens.pods.plan import volumes_to_kvm_disk_args
 from kubens.pods.pod import Pod, get_app_hashes, get_flavor, get_machine_id, load_pod
 from kubens.pods.quantity import Quantity

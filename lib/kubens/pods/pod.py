@@ -11,9 +11,8 @@ from kubens.pods.manifest import (
     ImageManifest,
     PodManifest,
     RuntimeApp,
-    parse_image_manifest,
-    parse_pod_manifest,
 )
+from kubens.pods.parser import parse_image_manifest, parse_pod_manifest
 
 _HEX = frozenset("0123456789abcdef")
 

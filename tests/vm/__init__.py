@@ -1,0 +1,74 @@
+"""Virtual machines, for what those of machine.py lack: a kernel of their own, /dev/kmsg, controllers of cgroups.
+
+`make check-vm` makes their trees. machine.py puts a test's files over one; it is booted here, and not there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from machine import CHECKOUT, Machine, MachineError
+
+TREES = CHECKOUT / os.environ.get("KUBENS_VMS", "build/vms")
+TIMEOUT = 600
+QEMU = (
+    # Where KVM is not to be had, or hangs, as it does inside of other virtual machines.
+    *("setpriv", "--pdeathsig=KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max"),
+    *("-smp", "2", "-m", "1G", "-display", "none", "-nic", "none", "-no-reboot"),
+)
+UNIT = """\
+[Unit]
+After=multi-user.target
+SuccessAction=poweroff-force
+FailureAction=poweroff-force
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /root/question
+"""
+# The kernel has the console; the answer gets a port of its own, once there is no job but this one.
+BEGIN = """\
+exec >/dev/ttyS1 2>&1
+while [ "$(systemctl show --property=NJobs --value)" != 1 ]; do sleep 0.2; done
+"""
+END = "that is all\n"
+
+
+def ask(node: Machine, question: str) -> str:
+    """Boot the tree of a machine that does not run itself; what a script, at the end of the boot, writes there.
+
+    Raises MachineError, with what was on the console, where it did not come to that.
+    """
+    node.write("/root/question", f"{BEGIN}{question}\necho {END}")
+    node.write("/etc/systemd/system/answer.service", UNIT)
+    node.link("/etc/systemd/system/multi-user.target.wants/answer.service", "../answer.service")
+    with tempfile.TemporaryDirectory() as directory:
+        console, answer = Path(directory, "console"), Path(directory, "answer")
+        try:
+            subprocess.run(_command(node, Path(directory, "disk"), console, answer), check=True, timeout=TIMEOUT)
+        except subprocess.SubprocessError as error:
+            raise MachineError(f"{error}:\n{_text(console)}") from error
+        said = _text(answer)
+        if not said.endswith(END):
+            raise MachineError(f"no answer but {said!r}:\n{_text(console)}")
+        return said[: -len(END)]
+
+
+def _command(node: Machine, disk: Path, console: Path, answer: Path) -> list[str]:
+    """What boots the tree, of which it makes a disk."""
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(node.tree), str(disk), "4G"], check=True)
+    (kernel,) = node.tree.glob("boot/vmlinuz-*")
+    (initrd,) = node.tree.glob("boot/initrd.img-*")
+    return [
+        *(*QEMU, "-kernel", str(kernel), "-initrd", str(initrd)),
+        *("-append", "root=/dev/vda rw console=ttyS0 panic=-1"),
+        *("-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"),
+        *("-serial", f"file:{console}", "-serial", f"file:{answer}"),
+    ]
+
+
+def _text(serial: Path) -> str:
+    return serial.read_text("utf-8", "replace").replace("\r\n", "\n") if serial.exists() else ""
