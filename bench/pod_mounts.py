@@ -1,8 +1,8 @@
 """Stands in for kubelet and its runtime: makes the mounts of pods, and none of the pods. Run by node_cost.py.
 
-What a pod brings is what kubelet 1.20 and containerd 1.6 were seen to mount for a pod of two containers with a service
-account and one secret: a tmpfs each for the token, the secret and the sandbox's /dev/shm, an overlay each for the root
-directories of the sandbox and the containers, and the pod's network namespace.
+What a pod brings follows Kubernetes' documentation of volumes and containerd's of its snapshots, for a pod of two
+containers with a service account and one secret: a tmpfs each for the token, the secret and the sandbox's /dev/shm, an
+overlay each for the root directories of the sandbox and the containers, and the pod's network namespace.
 
 Usage: pod_mounts.py COUNT PER_SECOND CHURN. It is ready when COUNT pods are there. At each SIGUSR1 it replaces CHURN of
 them, the oldest first, at the same pace, and writes how many it has replaced to /run/replaced.

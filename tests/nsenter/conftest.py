@@ -89,12 +89,20 @@ def setns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 
 @pytest.fixture
 def no_leaks() -> Iterator[None]:
-    """Descriptors and children are counted."""
-    before = os.listdir("/proc/self/fd")
+    """Descriptors and children are counted; other tests in this process may have some that live on."""
+    before, children = os.listdir("/proc/self/fd"), _children()
     yield
     assert len(os.listdir("/proc/self/fd")) == len(before)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert _children().keys() <= children.keys(), _children()
+
+
+def _children() -> dict[str, str]:
+    """The commands of this process's children, by process id; those that have ended and were not waited for, too."""
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found[child] = Path(f"/proc/{child}/cmdline").read_text()
+    return found
 
 
 @pytest.fixture
