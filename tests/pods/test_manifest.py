@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kubens import pods
+from kubens.pods import jsontext
 
 HERE = Path(__file__).parent
 NUMBER = '{"acKind": "PodManifest", "ports": [{"name": "a", "hostPort": %s}]}'
@@ -411,3 +412,11 @@ def test_the_index_is_complete() -> None:
         assert star[name] is getattr(pods, name)
     with pytest.raises(AttributeError):
         getattr(pods, "nonsense")  # noqa: B009
+
+
+def test_a_python_whose_scanner_asks_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '{"acKind": "PodManifest", "acVersion": "0.7.4", "apps": []}'
+    expected = jsontext.load(text)
+    monkeypatch.delattr(jsontext._Decoder, "strict")
+    assert jsontext._scan(text) is None
+    assert jsontext.load(text) == expected

@@ -132,8 +132,9 @@ def _scan(text: str) -> tuple[object] | None:
     text = text.strip(" \t\n\r")
     try:
         value, end = make_scanner(_Decoder)(text, 0)  # type: ignore[arg-type]
-    except (StopIteration, ValueError, SystemError):
-        # The last is what becomes of an error that is json.decoder's to raise, where nobody has imported that.
+    except (StopIteration, ValueError, SystemError, AttributeError):
+        # SystemError is what becomes of an error that is json.decoder's to raise, where nobody has imported that;
+        # AttributeError comes from a Python that asks its decoder for more than those before.
         return None
     return (value,) if end == len(text) else None
 
