@@ -94,9 +94,12 @@ def test_kubens_is_killed_at_every_step(whole: Machine, runtime: cri.Runtime) ->
         killed.add(node.show("kubens.service", "Result")["Result"])
         node.wait_until(lambda: node.systemctl("show", "--property=NJobs").stdout == "NJobs=0\n")
         if step % 6 == 5:
+            # Its own limit of starts, which nobody else comes to so soon.
+            node.systemctl("reset-failed", CONTAINERD, check=False)
             node.systemctl("start", CONTAINERD)
             assert whereabouts(node, CONTAINERD) == ["inside"]
     assert "signal" in killed, "not one was hit"
+    node.systemctl("reset-failed", CONTAINERD, check=False)
     node.systemctl("start", CONTAINERD)
     _works(node, runtime)
 
