@@ -155,7 +155,9 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
             unit.unreadable = (source, 0, f"the generator that reads it makes a unit that comes before {unit.path}")
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
-        inventory.instances[name] = units.lookup.instances_of(name)
+        from kubens import aliases
+
+        inventory.instances[name] = aliases.instances_of(units.lookup, name)
         for instance in inventory.instances[name]:
             _load(inventory, units, root, instance)
 
@@ -230,12 +232,11 @@ def _find_early(inventory: Inventory, units: Units) -> None:
     """Find the units that are ordered before what NAME.service waits for."""
     members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
     ordered = {name for name in members if not name.endswith(".socket")}
-    for target in sorted(EARLY):
-        # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are
-        # relieved of those.
-        if target.endswith(".target"):
-            for name in units.lookup.wanted_by(target, ordered):
-                inventory.early.setdefault(name, (None, target))
+    # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are relieved
+    # of those.
+    wanted = units.lookup.wanted_by([name for name in EARLY if name.endswith(".target")])
+    for target, name in sorted((target, name) for target, listed in wanted for name in ordered.intersection(listed)):
+        inventory.early.setdefault(name, (None, target))
     for name, unit in members.items():
         if name not in inventory.early:
             step = _before_namespace(units, unit)

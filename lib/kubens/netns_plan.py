@@ -221,7 +221,7 @@ class _Builder:
         units = self._inventory.units
         template = names.template_of(unit)
         family = [unit, template, *self._inventory.instances.get(template, ())]
-        name = wrap.dropin_name([one for one in map(units.get, family) if one is not None])
+        name = wrap.dropin_name(wrap.last_dropin([one for one in map(units.get, family) if one is not None]))
         name = name and name[: -len("kubens.conf")] + _DROPIN[len("zz-") :]
         return name if len(name.encode("utf-8", "surrogateescape")) <= 255 else ""
 
