@@ -173,10 +173,16 @@ def chosen(what: str, calls: list[Call], errors: tuple[str, ...] = ERRORS) -> li
 
 
 def state(path: Path) -> bytes | str | None:
-    """What systemd makes of a path: a file's text, or what a link says; None for a drop-in that leads nowhere."""
+    """What systemd makes of a path: a file's text, or what a link says; None for a drop-in that leads nowhere.
+
+    A tool that is not found in /usr/bin is found in /bin, which makes another digest.
+    """
     if path.is_symlink() and path.parent.suffix != ".d":
         return os.readlink(path)
-    return path.read_bytes() if path.exists() else None
+    if not path.exists():
+        return None
+    text = path.read_bytes().replace(b"/usr/bin/", b"/bin/")
+    return re.sub(rb"^(ConditionPathExists=!.*/)[0-9a-f]{8}$", rb"\1DIGEST", text, flags=re.MULTILINE)
 
 
 def lost(generator: Generator, output: Path) -> list[str]:
@@ -270,7 +276,7 @@ def test_an_interpreter_that_cannot_begin_loses_nothing(generator: Generator) ->
             is_right = done.status == len(said) == 1 and not lost(generator, done.output)
         else:
             is_right = done.status == len(said) == 1 and sorted(os.listdir(done.output)) == recorded
-        if not is_right:
+        if not is_right or os.listdir(generator.root / "dev") != ["null"]:
             failures.append((call, error, done.status, done.stderr))
         shutil.rmtree(done.output)
     assert not failures, "\n".join(map(str, failures))
