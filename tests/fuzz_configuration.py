@@ -221,7 +221,7 @@ def generated(root: Path, output: Path) -> tuple[int, list[str]]:
     written: list[str] = []
     _watched = written
     try:
-        status = boot.generate([str(output)], {"KUBENS_ROOT": os.fsencode(root)})
+        status = boot.generate([str(output)], {b"KUBENS_ROOT": os.fsencode(root)})
     finally:
         _watched = None
     return status, [path for path in written if not path.startswith(f"{output}/") or "/../" in path]

@@ -221,7 +221,7 @@ class _Builder:
         units = self._inventory.units
         template = names.template_of(unit)
         family = [unit, template, *self._inventory.instances.get(template, ())]
-        name = wrap.dropin_name([one for one in map(units.get, family) if one is not None])
+        name = wrap.dropin_name(wrap.last_dropin([one for one in map(units.get, family) if one is not None]))
         name = name and name[: -len("kubens.conf")] + _DROPIN[len("zz-") :]
         return name if len(name.encode("utf-8", "surrogateescape")) <= 255 else ""
 
@@ -322,7 +322,9 @@ class _Builder:
             f"kept from starting outside network namespace {namespace.name}: {refusals[0]}; mend it, or: "
             f"systemctl stop {' '.join(namespace.units)}"
         )
-        settings = render.blocked(reason, self._inventory.tools)
+        from kubens import failures
+
+        settings = failures.blocked(reason, self._inventory.tools)
         if names.suffix(member.unit) == "socket":
             unit = [*_LATE_SOCKET, *self._bond(namespace)]
             sections = (("Unit", unit), ("Socket", [pair for pair in settings if "Pre" in pair[0]]))

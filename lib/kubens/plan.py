@@ -206,7 +206,8 @@ class _Builder:
             self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
         # An instance with files of its own does not follow its template. Its drop-in hides the template's, by the name.
         units = [one for one in (unit, *instances) if one is not None and one.name not in self._tried]
-        name, last = wrap.dropin_name(units), wrap.last_dropin(units)
+        last = wrap.last_dropin(units)
+        name = wrap.dropin_name(last)
         added = True
         for one in units:
             self._tried[one.name] = member.unit
@@ -262,5 +263,7 @@ class _Builder:
         reason = (
             f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
         )
-        blocked = render.blocked(reason, self._inventory.tools)
+        from kubens import failures
+
+        blocked = failures.blocked(reason, self._inventory.tools)
         return render.text(f"{member.file}:{member.line}", (("Unit", self._bond), ("Service", blocked)))

@@ -16,6 +16,7 @@ import pytest
 
 from ctl import kubensctl, write
 from kubens import __version__, config, sandbox
+from kubens.sandbox_rules import RULES
 from kubensctl.main import parser
 from machine import CHECKOUT
 
@@ -77,7 +78,8 @@ def test_the_page_has_every_refused_setting() -> None:
         switched_off, _, always = _section(page, title, "-").partition("Refused always")
         for neutral, part in ((True, switched_off), (False, always)):
             named = set(re.findall(r"\*\*(\w+)=\*\*", part)) - {"Wrap"}
-            ruled = {key for key, _, _, why, value in sandbox.RULES if why is reason and (value is not None) is neutral}
+            rules = [(key, why, value is not None) for key, (_, _, why, value) in RULES.items()]
+            ruled = {key for key, why, has_neutral in rules if why is reason and has_neutral is neutral}
             assert named == ruled, title
 
 

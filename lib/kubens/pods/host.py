@@ -191,7 +191,7 @@ def _check_variable(app: HostApp, name: str, value: str) -> None:
         raise ManifestError(where, "is not of letters, digits and underscores, as systemd wants it: rename it")
     if len(f"{name}={value}".encode()) > _STRING_MAX:
         raise ManifestError(where, "is longer than 128 KiB, which Linux does not pass on")
-    if any(is_noncharacter(char) for char in value):
+    if not value.isascii() and any(is_noncharacter(char) for char in value):
         raise ManifestError(where, "has a character that Unicode has none of, which systemd does not pass on")
 
 
