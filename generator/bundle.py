@@ -23,6 +23,9 @@ GROUPS = (
     ("kubens.aliases", "aliases"),
     ("kubens.commandline", "commandline"),
     ("kubens.sandbox_rules", "sandbox"),
+    ("kubens.foreign", "foreign"),
+    ("kubens.failures", "findings"),
+    ("kubens.log", "findings"),
 )
 
 

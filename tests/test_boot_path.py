@@ -21,10 +21,11 @@ REFUSED: dict[str, Content] = {
 # What a boot without any configuration costs, and all there is.
 NOTHING = ["kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.finding", "kubens.names", "kubens.syntax"]
 FOR_UNITS = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
-             "kubens.files", "kubens.finding", "kubens.inventory", "kubens.log", "kubens.lookup", "kubens.names",
+             "kubens.files", "kubens.finding", "kubens.inventory", "kubens.lookup", "kubens.names",
              "kubens.plan", "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
              "kubens.write"]  # fmt: skip
-FOR_MOUNTS = [*FOR_UNITS, "kubens.aliases", "kubens.commandline"]
+FOR_FINDINGS = ["kubens.failures", "kubens.log"]
+FOR_MOUNTS = [*FOR_UNITS, *FOR_FINDINGS, "kubens.aliases", "kubens.commandline", "kubens.foreign"]
 EVERYTHING = [*FOR_MOUNTS, "kubens.netns", "kubens.netns_plan", "kubens.netns_units"]
 FOR_PODS = ["_json", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape", "kubens.pods.host",
             "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext", "kubens.pods.kube",
@@ -70,7 +71,7 @@ def imported(interpreter: list[str], program: list[str], root: Path) -> set[str]
         (MOUNTS, FOR_MOUNTS),
         (FULL, EVERYTHING),
         (REFUSED, [*EVERYTHING, "kubens.sandbox_rules"]),
-        ({**BASE, **PODS}, [*FOR_UNITS, *FOR_PODS]),
+        ({**BASE, **PODS}, [*FOR_UNITS, *FOR_FINDINGS, *FOR_PODS]),
     ],
     ids=["nothing configured", "mount namespaces", "network namespaces", "findings", "pods"],
 )

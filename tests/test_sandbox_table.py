@@ -120,7 +120,7 @@ def _settings(line: str) -> list[tuple[str, str]]:
     return [(key, value.strip()) for key, value in re.findall(r"([A-Z]\w+)=(.*?)(?=\s[A-Z]\w+=|$)", line)]
 
 
-def _obstacles(line: str) -> list[sandbox.Obstacle]:
+def _obstacles(line: str) -> list[sandbox_rules.Obstacle]:
     unit = Unit("a.service", "/a.service")
     for key, value in _settings(line):
         unit.service.setdefault(key, []).append(Setting(value, "/a.service", 1))

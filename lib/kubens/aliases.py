@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kubens import names
 from kubens.files import byte_order
+from kubens.lookup import normal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,3 +124,39 @@ def _leading_to(lookup: Lookup, *targets: str) -> list[str]:
                 if instance and names.kind(name) == names.TEMPLATE:
                     waiting.append(names.with_instance(name, instance))
     return [name for name in found if not lookup.locate(name).startswith("/")]
+
+
+def link_target(lookup: Lookup, directory: str, entry: str) -> str:
+    """What a link in the search path means: the name it is an alias of, or (a linked unit, a mask) its directory.
+
+    "" for what systemd ignores: an alias of another type or to itself, and a circular link.
+    """
+    target = lookup.root.link(f"{directory}/{entry}")
+    if target is None:
+        lookup.unreadable = (f"{directory}/{entry}", "the link cannot be read")
+        return ""
+    target = normal(target if target.startswith("/") else f"{directory}/{target}")
+    if f"{target}/" in lookup.inside:
+        return ""
+    if not target.startswith(lookup.inside):
+        parent, _, last = target.rpartition("/")
+        try:
+            target = f"{lookup.root.follow(parent)}/{last}"
+        except OSError:
+            return ""
+        if not target.startswith(lookup.inside):
+            return directory
+    real = target[target.rindex("/") + 1 :]
+    return real if _may_alias(entry, real) else ""
+
+
+def _may_alias(name: str, target: str) -> bool:
+    """unit_validate_alias_symlink_and_warn(): the same type, and plain to plain, instance to the same or a template."""
+    to_kind = names.kind(target)
+    suffix = names.suffix(name)
+    if not to_kind or name == target or suffix != names.suffix(target) or suffix not in names.MAY_ALIAS:
+        return False
+    from_kind = names.kind(name)
+    if from_kind == names.INSTANCE and to_kind == names.INSTANCE:
+        return names.instance_of(name) == names.instance_of(target)
+    return from_kind == to_kind or (from_kind == names.INSTANCE and to_kind == names.TEMPLATE)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kubens import config, execs, names, render, sandbox, syntax
+from kubens import config, execs, names, render, sandbox
 from kubens.config import Configuration, MountNamespace
-from kubens.files import Unreadable
 from kubens.lookup import Lookup
 from kubens.units import Setting, Unit, Units
 
@@ -17,12 +16,8 @@ if TYPE_CHECKING:
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 # Needed only by some shapes of units; looked for when one comes up.
 OPTIONAL_TOOLS = ("perl", "bash")
-# Where Podman reads what its generator makes services from, and what each kind of file adds to the name.
+# Where Podman reads what its generator makes services from.
 QUADLETS = ("/etc/containers/systemd", "/run/containers/systemd", "/usr/share/containers/systemd")
-_QUADLET_KINDS = {
-    "container": "", "kube": "", "volume": "-volume", "network": "-network", "image": "-image", "build": "-build",
-    "pod": "-pod",
-}  # fmt: skip
 # The search directories that come after a generator's.
 _BELOW_GENERATORS = ("/usr/", "/lib/")
 KUBENSENTER = ("/usr/bin/kubensenter", "/usr/local/bin/kubensenter")
@@ -146,9 +141,12 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
     unit = inventory.units[name] = units.load(name)
     if unit is None:
         inventory.absent[name] = "masked" if units.lookup.find(name) == "masked" else "not installed"
-        source = _foreign_source(inventory, root, name) if inventory.absent[name] != "masked" else ""
-        if source:
-            inventory.foreign[name] = source
+        if inventory.absent[name] != "masked":
+            from kubens import foreign
+
+            source = foreign.source(root, name, _quadlets(inventory, root))
+            if source:
+                inventory.foreign[name] = source
     elif unit.path.startswith(_BELOW_GENERATORS) and unit.unreadable is None:
         source = _quadlets(inventory, root).get(unit.name, "")
         if source:
@@ -162,48 +160,15 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
             _load(inventory, units, root, instance)
 
 
-def _foreign_source(inventory: Inventory, root: Root, name: str) -> str:
-    """The file that another generator will make this unit from, "" where none is known."""
-    if names.suffix(name) != "service":
-        return ""
-    # systemd-sysv-generator(8) leaves .sh out of the name.
-    for path in (f"/etc/init.d/{name[: -len('.service')]}", f"/etc/init.d/{name[: -len('.service')]}.sh"):
-        if root.is_file(path):
-            return path
-    quadlets = _quadlets(inventory, root)
-    return quadlets.get(name) or quadlets.get(names.template_of(name), "")
-
-
 def _quadlets(inventory: Inventory, root: Root) -> dict[str, str]:
-    """The services that podman-systemd.unit(5) makes of files, by name."""
-    if inventory.quadlets is not None:
-        return inventory.quadlets
-    found = inventory.quadlets = {}
-    waiting = [*QUADLETS]
-    while waiting:
-        directory = waiting.pop(0)
-        try:
-            entries = root.entries(directory)
-        except (OSError, Unreadable):
-            continue
-        for name, is_link in entries.items():
-            stem, dot, kind = name.rpartition(".")
-            if dot and kind in _QUADLET_KINDS:
-                for service in (f"{stem}{_QUADLET_KINDS[kind]}.service", *_service_names(root, f"{directory}/{name}")):
-                    found.setdefault(service, f"{directory}/{name}")
-            elif not is_link and name != "users":
-                waiting.append(f"{directory}/{name}")
-    return found
+    """The services that Podman will make, with the files."""
+    if inventory.quadlets is None:
+        inventory.quadlets = {}
+        if any(map(root.exists, QUADLETS)):
+            from kubens import foreign
 
-
-def _service_names(root: Root, path: str) -> list[str]:
-    """What the file wants its service to be called."""
-    try:
-        text = root.read(path) or ""
-    except (OSError, Unreadable):
-        return []
-    sections = syntax.parse(text, frozenset(("ServiceName",))).sections
-    return [f"{value}.service" for section in sections for _, value, _ in section.assignments]
+            inventory.quadlets = foreign.quadlets(root)
+    return inventory.quadlets
 
 
 def tool(root: Root, name: str) -> str:

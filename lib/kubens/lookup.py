@@ -33,7 +33,8 @@ _FOLLOW_MAX = 8  # alias hops, as unit-file.c allows
 class Lookup:
     """The names in the search path below a root. search_path: $SYSTEMD_UNIT_PATH.
 
-    places: what is in each directory that there is, in their order: whether a name is a link.
+    inside: how the paths of what is in the search path begin. places: what is in each directory that there is, in their
+    order: whether a name is a link.
     unreadable: what of the search path itself cannot be read, and why: nothing is certain then.
     """
 
@@ -41,11 +42,11 @@ class Lookup:
         self.root = root
         self.unreadable: tuple[str, str] | None = None
         self._path = _search_path(search_path)
-        odd = [part for part in search_path.split(":") if part and _normal(f"/{part}") != f"/{part.strip('/')}"]
+        odd = [part for part in search_path.split(":") if part and normal(f"/{part}") != f"/{part.strip('/')}"]
         if odd:
             # Up to 249 a link into such a directory is none into the search path.
             self.unreadable = ("$SYSTEMD_UNIT_PATH", f"{odd[0]} has empty parts or dots: write the directory itself")
-        self._inside = tuple(directory + "/" for directory in self._path)
+        self.inside = tuple(directory + "/" for directory in self._path)
         self.places: dict[str, dict[str, bool]] = {}
         # name → the search directory that has it, or (for an alias) the name it stands for; systemd's unit_ids_map
         self._ids: dict[str, str] = {}
@@ -133,7 +134,11 @@ class Lookup:
             found = ""
             for directory, present in self.places.items():
                 if name in present:
-                    found = self._link_target(directory, name) if present[name] else directory
+                    found = directory
+                    if present[name]:
+                        from kubens import aliases
+
+                        found = aliases.link_target(self, directory, name)
                     if found:
                         break
             self._ids[name] = found
@@ -151,29 +156,6 @@ class Lookup:
                 name = names.template_of(name)
                 found = self.locate(name)
         return ""
-
-    def _link_target(self, directory: str, entry: str) -> str:
-        """What a link in the search path means: the name it is an alias of, or (a linked unit, a mask) its directory.
-
-        "" for what systemd ignores: an alias of another type or to itself, and a circular link.
-        """
-        target = self.root.link(f"{directory}/{entry}")
-        if target is None:
-            self.unreadable = (f"{directory}/{entry}", "the link cannot be read")
-            return ""
-        target = _normal(target if target.startswith("/") else f"{directory}/{target}")
-        if f"{target}/" in self._inside:
-            return ""
-        if not target.startswith(self._inside):
-            parent, _, last = target.rpartition("/")
-            try:
-                target = f"{self.root.follow(parent)}/{last}"
-            except OSError:
-                return ""
-            if not target.startswith(self._inside):
-                return directory
-        real = target[target.rindex("/") + 1 :]
-        return real if _may_alias(entry, real) else ""
 
     def is_link(self, path: str) -> bool:
         directory, _, name = path.rpartition("/")
@@ -197,23 +179,11 @@ def _search_path(environment: str) -> tuple[str, ...]:
     if not environment:
         return SEARCH_PATH
     # PID 1's working directory is "/".
-    given = [_normal(f"/{part}") for part in environment.split(":") if part]
+    given = [normal(f"/{part}") for part in environment.split(":") if part]
     return tuple(dict.fromkeys((*given, *(SEARCH_PATH if environment.endswith(":") else ()))))
 
 
-def _may_alias(name: str, target: str) -> bool:
-    """unit_validate_alias_symlink_and_warn(): the same type, and plain to plain, instance to the same or a template."""
-    to_kind = names.kind(target)
-    suffix = names.suffix(name)
-    if not to_kind or name == target or suffix != names.suffix(target) or suffix not in names.MAY_ALIAS:
-        return False
-    from_kind = names.kind(name)
-    if from_kind == names.INSTANCE and to_kind == names.INSTANCE:
-        return names.instance_of(name) == names.instance_of(target)
-    return from_kind == to_kind or (from_kind == names.INSTANCE and to_kind == names.TEMPLATE)
-
-
-def _normal(path: str) -> str:
+def normal(path: str) -> str:
     """The path without "//", "." and ".."."""
     if "//" not in path and "/." not in path:
         return path

@@ -322,7 +322,9 @@ class _Builder:
             f"kept from starting outside network namespace {namespace.name}: {refusals[0]}; mend it, or: "
             f"systemctl stop {' '.join(namespace.units)}"
         )
-        settings = render.blocked(reason, self._inventory.tools)
+        from kubens import failures
+
+        settings = failures.blocked(reason, self._inventory.tools)
         if names.suffix(member.unit) == "socket":
             unit = [*_LATE_SOCKET, *self._bond(namespace)]
             sections = (("Unit", unit), ("Socket", [pair for pair in settings if "Pre" in pair[0]]))

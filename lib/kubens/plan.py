@@ -263,5 +263,7 @@ class _Builder:
         reason = (
             f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
         )
-        blocked = render.blocked(reason, self._inventory.tools)
+        from kubens import failures
+
+        blocked = failures.blocked(reason, self._inventory.tools)
         return render.text(f"{member.file}:{member.line}", (("Unit", self._bond), ("Service", blocked)))

@@ -9,28 +9,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kubens.units import Setting, Unit
+    from kubens.sandbox_rules import Obstacle
+    from kubens.units import Unit
 
 LOSES = "gives the service a mount namespace of its own, which entering another one drops"
 BARS = "keeps the service from entering a mount namespace"
 DOMAIN = "sets a security domain, which the program put in front would take instead"
-
-
-class Obstacle:
-    """A setting of a unit that forbids wrapping it, or entering at all.
-
-    reason: LOSES, BARS or DOMAIN. neutral: the assignment that takes the setting's effect away, as (key, value);
-    None where there is no such thing.
-    """
-
-    __slots__ = ("key", "neutral", "reason", "setting")
-
-    def __init__(self, key: str, setting: Setting, reason: str, neutral: tuple[str, str] | None) -> None:
-        self.key = key
-        self.setting = setting
-        self.reason = reason
-        self.neutral = neutral
-
 
 # Give a mount namespace only since 257, and only where PrivateMounts= says nothing: the drop-in then says no.
 NETWORK = ("NetworkNamespacePath", "PrivateNetwork")

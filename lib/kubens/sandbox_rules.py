@@ -5,7 +5,7 @@ One table for every release.
 
 from __future__ import annotations
 
-from kubens.sandbox import BARS, DOMAIN, LOSES, Obstacle
+from kubens.sandbox import BARS, DOMAIN, LOSES
 from kubens.syntax import boolean
 
 TYPE_CHECKING = False
@@ -15,6 +15,22 @@ if TYPE_CHECKING:
     from kubens.units import Setting, Unit
 
     Rule = tuple[int, Callable[[list[Setting]], "Setting | None"], str, "str | None"]
+
+
+class Obstacle:
+    """A setting of a unit that forbids wrapping it, or entering at all.
+
+    reason: LOSES, BARS or DOMAIN. neutral: the assignment that takes the setting's effect away, as (key, value);
+    None where there is no such thing.
+    """
+
+    __slots__ = ("key", "neutral", "reason", "setting")
+
+    def __init__(self, key: str, setting: Setting, reason: str, neutral: tuple[str, str] | None) -> None:
+        self.key = key
+        self.setting = setting
+        self.reason = reason
+        self.neutral = neutral
 
 
 def _enabled(settings: list[Setting]) -> Setting | None:

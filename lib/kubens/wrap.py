@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kubens.command import Command
     from kubens.config import Member, MountNamespace
     from kubens.inventory import Inventory
+    from kubens.sandbox_rules import Obstacle
     from kubens.units import Unit
 
 # Which ends last among all drop-ins of a unit, unless somebody chose a name like it.
@@ -56,7 +57,7 @@ def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Invent
     return found
 
 
-def _obstacle(obstacle: sandbox.Obstacle, unit: Unit) -> Finding:
+def _obstacle(obstacle: Obstacle, unit: Unit) -> Finding:
     setting = obstacle.setting
     advice = "reset it in a drop-in"
     if obstacle.neutral is not None:

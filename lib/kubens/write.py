@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import posix
 
-from kubens import render
 from kubens.finding import ERROR, Finding
 
 TYPE_CHECKING = False
@@ -59,7 +58,9 @@ def write(plan: Plan, output: str, early: str = "") -> list[str]:
 
 def _write_problems(errors: list[str], output: str) -> None:
     wants = f"{output}/multi-user.target.wants"
-    _make_file(f"{output}/{PROBLEMS}", render.problems_service(errors))
+    from kubens import failures
+
+    _make_file(f"{output}/{PROBLEMS}", failures.problems_service(errors))
     _make_directory(wants)
     _make_link(f"../{PROBLEMS}", f"{wants}/{PROBLEMS}")
 
