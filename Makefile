@@ -34,9 +34,9 @@ RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
 # kubernetes-client for kubectl, which may be there already from elsewhere.
-PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iproute2 libc6-dev libsystemd-dev lintian man-db \
-	nftables pkg-config procps python3-dev python3-docutils python3-venv rpm rpmlint shellcheck strace systemd-container umoci \
-	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
+PACKAGES = busybox-static curl debhelper dh-python dpkg-dev fish gcc git groff iproute2 libc6-dev libsystemd-dev lintian \
+	man-db nftables pkg-config procps python3-dev python3-docutils python3-venv rpm rpmlint shellcheck strace \
+	systemd-container umoci util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
 # What virtual machines boot, for `check-vm`: a machine's own kernel has controllers of cgroups, and /dev/kmsg.

@@ -174,7 +174,8 @@ def _tree(name: str, pod: HostPod | None, files: dict[str, str], tools: dict[str
     if pod is not None and pod.start_at_boot:
         tree.links[f"multi-user.target.wants/{pod_target(name)}"] = f"../{pod_target(name)}"
     tree.digest = plan.digest(tree)
-    tree.files[record] = render.record_service(tree.name, pod_service(name), tree.digest, tools)
+    if pod is None or pod.recorded:
+        tree.files[record] = render.record_service(tree.name, pod_service(name), tree.digest, tools)
     return tree
 
 

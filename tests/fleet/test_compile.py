@@ -15,13 +15,15 @@ import yaml
 
 import nodes
 from ctl import kubensctl, tree, write
-from fleet import Files, apply_ignition, butane_to_ignition, ignition_files
+from fleet import Files, api_server, apply_ignition, butane_to_ignition, ignition_files
 from kubens_machine import configure, service, whereabouts
 from machine import Machine
+from netns import namespace_of, remains
 
 Maker = Callable[..., Machine]
 
 CHECK = "kubens-compiled.service"
+OWN = "NO_CONFIG_REQUIRED=1\nconfigure_own_down_outside() { echo down >/run/own; }\n"
 CONF = "/etc/kubens/services.conf"
 FILES = {
     CONF: "[MountNamespace]\nWrap=a b@ absent\nWhenMissing=host\n[MountNamespace]\nName=blue\nEnv=c\n",
@@ -133,37 +135,84 @@ def test_files_over_the_root_and_the_way_back(machine: Maker) -> None:
     assert node.systemctl("--failed", "--no-legend", "--plain").stdout == ""
 
 
-def test_a_daemonset_puts_the_files_on_a_node(machine: Maker) -> None:
+@pytest.mark.needs("curl", "openssl", "busybox")
+def test_the_life_of_a_daemonset(machine: Maker, tmp_path: Path) -> None:
     """Its pod's command, run as a service, with the node's root and the ConfigMap's files where the pod has them."""
     node = machine()
     service(node, "a.service", "ExecStart=/bin/sleep 1000")
     service(node, "b@.service", "ExecStart=/bin/sleep 100%i")
+    service(node, "c.service", "ExecStart=/bin/sleep 1000")
+    node.write("/etc/conf.d/netns/own.sh", OWN)
     node.link("/host", "/")
+    api_server.write(node, tmp_path, "kubens-compiled")
     node.boot()
+    api_server.start(node)
     node.systemctl("start", "a", "b@1")
     pid = node.main_pid("a")
-    for members, places in (("a b@", ["inside", "inside"]), ("a", ["inside", "host"])):
-        configure(node, f"[MountNamespace]\nWrap={members}\n")
-        done = kubensctl("compile", f"--root={node.tree}", "--format=daemonset")
-        assert done.returncode == 0, done.stderr
-        config, daemonset = yaml.safe_load_all(done.stdout)
-        for manifest in (config, daemonset):
-            kubernetes_validate.validate(manifest, "1.35", strict=True)
-        pod = daemonset["spec"]["template"]["spec"]
-        for item in pod["volumes"][1]["configMap"]["items"]:
-            node.write(f"/files/{item['path']}", config["data"][item["key"]], item["mode"])
-        node.run("rm", "-f", "/tmp/ready")
-        # Kubernetes hands the words on as they are; systemd would expand variables in them.
-        command = [word.replace("$", "$$") for word in pod["containers"][0]["command"]]
-        node.run("systemd-run", "--unit=pod", "--collect", "--quiet", *command)
-        node.wait_until((node.tree / "tmp/ready").exists)
-        assert node.main_pid("a") == pid
-        node.systemctl("stop", "pod")
-        node.systemctl("restart", "a", "b@1")
-        assert whereabouts(node, "a", "b@1") == places
-        pid = node.main_pid("a")
+    _roll_out(node, "[MountNamespace]\nWrap=a b@\n[NetworkNamespace]\nName=blue\nTypes=own\nServices=c\n")
+    assert node.main_pid("a") == pid
+    assert whereabouts(node, "a", "b@1") == ["host", "host"]
+    node.systemctl("restart", "a", "b@1")
+    node.systemctl("start", "c")
+    assert whereabouts(node, "a", "b@1") == ["inside", "inside"]
+    assert namespace_of(node, "c") == "blue"
+
+    # An update, and a node that loses its pod: what is left out stays as long as it lives.
+    pids = [node.main_pid(name) for name in ("a", "b@1", "c")]
+    node.systemctl("stop", "pod")
+    assert (node.tree / "etc/systemd/system/a.service.d/zz-kubens.conf").exists()
+    configuration = "[MountNamespace]\nWrap=a\n"
+    (node.tree / "etc/conf.d/netns/own.sh").unlink()
+    _roll_out(node, configuration)
+    assert [node.main_pid(name) for name in ("a", "b@1", "c")] == pids
+    node.systemctl("restart", "b@1", "c")
+    assert whereabouts(node, "a", "b@1") == ["inside", "inside"]
+    assert namespace_of(node, "c") == "blue"
+    node.systemctl("stop", "netns-own@blue")
+    assert (remains(node), node.read("/run/own")) == ([], "down\n")
     node.reboot()
+    node.systemctl("start", "a", "b@1")
+    assert whereabouts(node, "a", "b@1") == ["inside", "host"]
     assert node.show(CHECK, "ActiveState") == {"ActiveState": "active"}
+
+    # Deleted.
+    api_server.start(node)
+    _roll_out(node, configuration)
+    api_server.answer(node, api_server.GOING)
+    pid = node.main_pid("a")
+    node.systemctl("stop", "pod")
+    assert node.main_pid("a") == pid
+    for arguments in (("/etc/systemd/system", "-name", "*kubens*"), ("/opt", "-name", "*kubens*")):
+        assert node.run("find", *arguments, check=False).stdout == ""
+    node.systemctl("restart", "a")
+    assert whereabouts(node, "a") == ["inside"]
+    node.systemctl("restart", "kubens")
+    assert whereabouts(node, "a") == ["inside"]
+    node.reboot()
+    node.systemctl("start", "a")
+    assert whereabouts(node, "a") == ["host"]
+    assert node.systemctl("--failed", "--no-legend", "--plain").stdout == ""
+
+
+def _roll_out(node: Machine, configuration: str) -> None:
+    """Start pod.service, which is what the DaemonSet for this configuration has on each node."""
+    configure(node, configuration)
+    done = kubensctl("compile", f"--root={node.tree}", "--format=daemonset")
+    assert done.returncode == 0, done.stderr
+    manifests = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(done.stdout)}
+    assert manifests.keys() == {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "DaemonSet"}
+    for manifest in manifests.values():
+        kubernetes_validate.validate(manifest, "1.35", strict=True)
+    pod = manifests["DaemonSet"]["spec"]["template"]["spec"]
+    for item in pod["volumes"][1]["configMap"]["items"]:
+        node.write(f"/files/{item['path']}", manifests["ConfigMap"]["data"][item["key"]], item["mode"])
+    # Kubernetes hands the words on as they are; systemd would expand variables in them.
+    command = [word.replace("$", "$$") for word in pod["containers"][0]["command"]]
+    node.run("rm", "-f", "/tmp/ready")
+    settings = [f"--setenv={variable}" for variable in api_server.ENVIRONMENT]
+    node.run("systemctl", "stop", "pod", check=False)
+    node.run("systemd-run", "--unit=pod", "--collect", "--quiet", "--property=KillMode=mixed", *settings, *command)
+    node.wait_until((node.tree / "tmp/ready").exists)
 
 
 # Without a machine
@@ -173,7 +222,7 @@ def test_all_formats_carry_the_same(tmp_path: Path) -> None:
     root = tree(tmp_path / "root", FILES, ("a",))
     ignition = _compiled(root, "ignition")
     files = ignition_files(ignition)
-    assert "/usr/local/bin/kubensenter" in files
+    assert "/opt/kubens/bin/kubensenter" in files
     assert "'two  words'" in files["/etc/systemd/system/a.service.d/zz-kubens.conf"][1]
 
     assert butane_to_ignition(_compiled(root, "butane"))["systemd"] == ignition["systemd"]
@@ -216,7 +265,6 @@ def test_each_says_what_it_was_made_from(tmp_path: Path) -> None:
         ({"/etc/systemd/system/c.service": "[Service]\nExecStart=/bin/a\nPrivateTmp=yes\n"}, "PrivateTmp="),
         ({CONF: FILES[CONF] + "Wrap=/bad\n"}, "/etc/kubens/services.conf:7"),
         ({CONF: ""}, "no namespace is configured"),
-        ({CONF: "[NetworkNamespace]\nName=blue\n"}, "network namespaces"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_as_a_whole(tmp_path: Path, files: dict[str, str], reason: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import nodes
-from fleet import apply_ignition
+from fleet import api_server, apply_ignition
 from kubens_machine import install, service, whereabouts
 from machine import CHECKOUT, Machine
 
@@ -111,30 +111,12 @@ def test_the_manifests_of_the_daemonset() -> None:
     assert rendered["Role"]["rules"][0]["resourceNames"] == [rendered["DaemonSet"]["metadata"]["name"]]
 
 
-# Answers what is in /run/answer: a status, and a document.
-API = """\
-import http.server, ssl
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        assert self.path == "/apis/apps/v1/namespaces/kube-system/daemonsets/kubens", self.path
-        assert self.headers["Authorization"] == "Bearer secret"
-        status, _, text = open("/run/answer").read().partition(" ")
-        self.send_response(int(status))
-        self.end_headers()
-        self.wfile.write(text.encode())
-server = http.server.HTTPServer(("127.0.0.1", 6443), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("/root/api.pem")
-server.socket = context.wrap_socket(server.socket, server_side=True)
-server.serve_forever()
-"""
-POD = """\
+POD = f"""\
 [Service]
-Environment=KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 POD_NAMESPACE=kube-system DAEMONSET=kubens
+Environment={" ".join(api_server.ENVIRONMENT)} POD_NAMESPACE=kube-system DAEMONSET=kubens
 ExecStartPre=rm -f /tmp/ready
 ExecStart=/usr/bin/python3 -I /node.py
 """
-EXISTS = '200 {"metadata": {}}'
 
 
 @pytest.mark.needs("openssl")
@@ -142,24 +124,14 @@ def test_the_life_of_a_daemonset_on_a_node(machine: Maker, tmp_path: Path) -> No
     """Installed, updated, deleted; the pod's program runs as a service, with the node's root where a pod has it."""
     node = machine()
     _build(node, CHECKOUT / "deploy/daemonset/Containerfile")
-    key, account = tmp_path / "key", "/var/run/secrets/kubernetes.io/serviceaccount"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", tmp_path / "crt",
-         "-days", "3650", "-subj", "/CN=api", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    node.write("/root/api.pem", key.read_text() + (tmp_path / "crt").read_text())
-    node.write("/root/api.py", API)
+    api_server.write(node, tmp_path, "kubens")
     node.write("/config/services.conf", "[MountNamespace]\nWrap=a\n")
     node.link("/host", "/")
     service(node, "pod.service", POD)
-    service(node, "api.service", "ExecStart=/usr/bin/python3 /root/api.py")
     service(node, "a.service", "ExecStart=/bin/sleep 1000")
     node.boot()
-    node.write(f"{account}/token", "secret\n")
-    node.write(f"{account}/ca.crt", (tmp_path / "crt").read_text())
-    node.write("/run/answer", EXISTS)
-    node.systemctl("start", "a", "api")
+    api_server.start(node)
+    node.systemctl("start", "a")
     pid = node.main_pid("a")
 
     def start() -> None:
@@ -192,7 +164,7 @@ def test_the_life_of_a_daemonset_on_a_node(machine: Maker, tmp_path: Path) -> No
     pid = node.main_pid("a")
 
     # Deleted.
-    node.write("/run/answer", "404 {}")
+    api_server.answer(node, api_server.GONE)
     node.systemctl("stop", "pod")
     assert node.main_pid("a") == pid
     places = ("/usr/local", "/etc/kubens", "/var/lib/kubens")

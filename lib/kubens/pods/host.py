@@ -127,9 +127,12 @@ class HostApp:
 
 
 class HostPod:
-    """name: of its file. volumes: all that apps mount. cpu, memory: limits of all apps together, as of HostApp."""
+    """name: of its file. volumes: all that apps mount. cpu, memory: limits of all apps together, as of HostApp.
 
-    __slots__ = ("apps", "cpu", "file", "findings", "memory", "name", "start_at_boot", "volumes")
+    recorded: as of a MountNamespace.
+    """
+
+    __slots__ = ("apps", "cpu", "file", "findings", "memory", "name", "recorded", "start_at_boot", "volumes")
 
     def __init__(self, name: str, file: str) -> None:
         self.name = name
@@ -139,6 +142,7 @@ class HostPod:
         self.cpu = 0
         self.memory = 0
         self.start_at_boot = True
+        self.recorded = True
         self.findings: list[Finding] = []
 
     @property
