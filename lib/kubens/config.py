@@ -122,18 +122,6 @@ class Configuration:
     unreadable: whether there is more of it that could not be read.
     """
 
-    __slots__ = (
-        "findings",
-        "mount_namespaces",
-        "netns_files",
-        "netns_types",
-        "netns_unreadable",
-        "network_namespaces",
-        "pods",
-        "recorded_pods",
-        "unreadable",
-    )
-
     def __init__(self) -> None:
         self.mount_namespaces: dict[str, MountNamespace] = {}
         self.network_namespaces: dict[str, NetworkNamespace] = {}

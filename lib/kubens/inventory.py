@@ -55,25 +55,6 @@ class Inventory:
     unreadable: what of the search path cannot be read, and why.
     """
 
-    __slots__ = (
-        "absent",
-        "early",
-        "foreign",
-        "instances",
-        "kubensenter",
-        "live",
-        "missing",
-        "networks",
-        "pods",
-        "programs",
-        "quadlets",
-        "services",
-        "taken",
-        "tools",
-        "units",
-        "unreadable",
-    )
-
     def __init__(self) -> None:
         self.units: dict[str, Unit | None] = {}
         self.absent: dict[str, str] = {}
