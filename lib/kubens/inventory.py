@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from kubens import config, execs, names, render, sandbox
 from kubens.config import Configuration, MountNamespace
+from kubens.finding import ERROR, NOTICE, Finding
 from kubens.lookup import Lookup
 from kubens.units import Setting, Unit, Units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from kubens.config import Member
     from kubens.files import Root
     from kubens.netns import Networks
     from kubens.pods_plan import Pods
@@ -72,6 +74,15 @@ class Inventory:
         self.networks: Networks | None = None
         self.pods: Pods | None = None
         self.unreadable: tuple[str, str] | None = None
+
+    def absence(self, member: Member, outcome: str) -> Finding:
+        """What to say of a member that has no unit: an ERROR where it will have one that we cannot see."""
+        source = self.foreign.get(member.unit)
+        if source:
+            reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
+            return Finding(ERROR, member.file, member.line, member.unit, reason)
+        reason = f"{self.absent.get(member.unit, 'not installed')}, {outcome}"
+        return Finding(NOTICE, member.file, member.line, member.unit, reason)
 
 
 def take(root: Root, configuration: Configuration, live: Configuration, search_path: str = "") -> Inventory:
