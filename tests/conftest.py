@@ -74,10 +74,14 @@ def pytest_make_collect_report() -> Generator[None, Any, None]:
     _forbid_skips(outcome.get_result())
 
 
+def lowers() -> list[str]:
+    """The trees that machines are made of, by their release; this computer's own first."""
+    return ["/", *sorted(str(path) for path in TREES.glob("*/") if (path / "usr/bin/systemctl").exists())]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "lower" in metafunc.fixturenames:
-        trees = sorted(path for path in TREES.glob("*/") if (path / "usr/bin/systemctl").exists())
-        metafunc.parametrize("lower", ["/", *map(str, trees)], ids=["host", *(path.name for path in trees)])
+        metafunc.parametrize("lower", lowers(), ids=lambda path: os.path.basename(path) or "host")
 
 
 # Real container runtimes and virtual machines take trees that `make check-node` and `make check-vm` alone make; these
