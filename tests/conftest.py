@@ -16,12 +16,9 @@ from typing import Any
 
 import pytest
 
-from machine import CHECKOUT, Machine
+from machine import Machine, lowers
 
 CI = os.environ.get("CI") == "true"
-
-# `make releases` makes them; without, the tests boot this computer's release alone.
-TREES = CHECKOUT / os.environ.get("KUBENS_TREES", "build/trees")
 
 
 def _root() -> bool:
@@ -72,11 +69,6 @@ def pytest_runtest_makereport() -> Generator[None, Any, None]:
 def pytest_make_collect_report() -> Generator[None, Any, None]:
     outcome = yield
     _forbid_skips(outcome.get_result())
-
-
-def lowers() -> list[str]:
-    """The trees that machines are made of, by their release; this computer's own first."""
-    return ["/", *sorted(str(path) for path in TREES.glob("*/") if (path / "usr/bin/systemctl").exists())]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

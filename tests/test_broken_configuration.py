@@ -1,6 +1,6 @@
 """A wrong configuration never makes a node worse: each of these is booted.
 
-`make check` boots each on one release, all of them taking turns; `make check-releases` (KUBENS_BROKEN=all) on every one.
+`make check` boots each on one release, all of them taking turns; `make check-releases` (KUBENS_BROKEN=all) on all.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from conftest import lowers
 from kubens_machine import install, service, whereabouts
-from machine import Machine
+from machine import Machine, lowers
 
 CONF = "/etc/kubens/services.conf"
 UNITS = "/etc/systemd/system"
