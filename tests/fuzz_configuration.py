@@ -37,7 +37,8 @@ SEEDS: dict[str, str] = {
     "/etc/systemd/system/h.service": "[Service]\nType=oneshot\nExecStartPre=-+/bin/true ; !!/bin/false\n"
     'ExecStart=@/bin/sh name -c \'echo "$A" %%\' \\\n  more\nExecStart=:/bin/printf "%%s\\x41" b\\ c\n'
     "ProtectSystem=full\n",
-    "/etc/systemd/system/e@.service": "[Service]\nExecStart=/opt/e %p %i --x=${A}\nWorkingDirectory=-/x\nPrivateTmp=no\n",
+    "/etc/systemd/system/e@.service": "[Service]\nExecStart=/opt/e %p %i --x=${A}\nWorkingDirectory=-/x\n"
+    "PrivateTmp=no\n",
     "/etc/systemd/system/e@1.service.d/x.conf": "[Service]\nWorkingDirectory=/var/%i\nSyslogIdentifier=x%%y\n",
     "/etc/systemd/system/f.service": "[Unit]\nBefore=g.service\n[Service]\nExecStart=sleep 5\nExecSearchPath=/bin\n",
 }
