@@ -16,12 +16,9 @@ from typing import Any
 
 import pytest
 
-from machine import CHECKOUT, Machine
+from machine import Machine, lowers
 
 CI = os.environ.get("CI") == "true"
-
-# `make releases` makes them; without, the tests boot this computer's release alone.
-TREES = CHECKOUT / os.environ.get("KUBENS_TREES", "build/trees")
 
 
 def _root() -> bool:
@@ -76,8 +73,7 @@ def pytest_make_collect_report() -> Generator[None, Any, None]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "lower" in metafunc.fixturenames:
-        trees = sorted(path for path in TREES.glob("*/") if (path / "usr/bin/systemctl").exists())
-        metafunc.parametrize("lower", ["/", *map(str, trees)], ids=["host", *(path.name for path in trees)])
+        metafunc.parametrize("lower", lowers(), ids=lambda path: os.path.basename(path) or "host")
 
 
 # Real container runtimes and virtual machines take trees that `make check-node` and `make check-vm` alone make; these

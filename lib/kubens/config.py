@@ -104,6 +104,11 @@ class MountNamespace:
         return self.name + ".service"
 
     @property
+    def makers(self) -> tuple[str, ...]:
+        """The units without which members cannot start."""
+        return (self.unit,)
+
+    @property
     def record_unit(self) -> str:
         return self.name + "-record.service"
 

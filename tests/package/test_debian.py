@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TREES
 from kubens import __version__
 from kubens_machine import configure, service, whereabouts
-from machine import CHECKOUT, Machine
+from machine import CHECKOUT, TREES, Machine
 
 pytestmark = pytest.mark.needs("dpkg-buildpackage", "lintian")
 
