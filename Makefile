@@ -188,6 +188,7 @@ docs: setup ## make the pictures in README.md anew, from real runs
 
 # A tree is named by its release; the machine's own OS is the fourth.
 check-releases: releases check ## run all tests on every release, and thousands of random units
+	KUBENS_TREES=$(TREES) KUBENS_BROKEN=all .venv/bin/python -m pytest tests/test_broken_configuration.py
 	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done

@@ -24,6 +24,7 @@ GROUPS = (
     ("kubens.commandline", "commandline"),
     ("kubens.sandbox_rules", "sandbox"),
     ("kubens.foreign", "foreign"),
+    ("kubens.order", "order"),
     ("kubens.failures", "findings"),
     ("kubens.log", "findings"),
 )

@@ -104,6 +104,11 @@ class MountNamespace:
         return self.name + ".service"
 
     @property
+    def makers(self) -> tuple[str, ...]:
+        """The units without which members cannot start."""
+        return (self.unit,)
+
+    @property
     def record_unit(self) -> str:
         return self.name + "-record.service"
 
@@ -121,18 +126,6 @@ class Configuration:
     pods: those whose manifests can be made units of. recorded_pods: of those that live, the units they are made of.
     unreadable: whether there is more of it that could not be read.
     """
-
-    __slots__ = (
-        "findings",
-        "mount_namespaces",
-        "netns_files",
-        "netns_types",
-        "netns_unreadable",
-        "network_namespaces",
-        "pods",
-        "recorded_pods",
-        "unreadable",
-    )
 
     def __init__(self) -> None:
         self.mount_namespaces: dict[str, MountNamespace] = {}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from kubens import config, execs, names, render, sandbox
 from kubens.config import Configuration, MountNamespace
+from kubens.files import Unreadable
 from kubens.lookup import Lookup
-from kubens.units import Setting, Unit, Units
+from kubens.units import Unit, Units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from kubens.files import Root
     from kubens.netns import Networks
+    from kubens.order import Chain
     from kubens.pods_plan import Pods
 
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
@@ -20,12 +24,14 @@ OPTIONAL_TOOLS = ("perl", "bash")
 QUADLETS = ("/etc/containers/systemd", "/run/containers/systemd", "/usr/share/containers/systemd")
 # The search directories that come after a generator's.
 _BELOW_GENERATORS = ("/usr/", "/lib/")
+# How the search directories begin in which units are that come with the system, or are ours.
+_OF_THE_SYSTEM = ("/usr/lib/", "/lib/", "/run/systemd/generator")
 KUBENSENTER = ("/usr/bin/kubensenter", "/usr/local/bin/kubensenter")
 
 # Where systemd looks for a program without a slash (DEFAULT_PATH_NORMAL; /sbin and /bin where /usr is not merged).
 PROGRAM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
-# NAME.service comes after these and all that they come after.
+# The units of namespaces come after these and all that they come after.
 EARLY = frozenset(
     ("basic.target", "local-fs-pre.target", "local-fs.target", "network-pre.target", "network.target",
      "paths.target", "remote-fs-pre.target", "slices.target", "sockets.target", "swap.target", "sysinit.target",
@@ -44,8 +50,7 @@ class Inventory:
     """units: every member by the name it was listed under, None where not installed or masked; instances of a template
     with files of their own stand under their own names. absent: why, for each None ("not installed", "masked").
     foreign: members that another generator will make, with the file they come from. instances: by template.
-    early: by real unit name, how a unit comes to be ordered before what NAME.service waits for: the setting (None for a
-    .wants link) that starts the chain, and the early unit at its end.
+    early: by real name, the members that are ordered before what their namespaces wait for, as order.find() has them.
     quadlets: services that Podman makes, with the files; None where nobody asked.
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
     programs: what a name without a slash resolves to, by (name, search path).
@@ -55,31 +60,12 @@ class Inventory:
     unreadable: what of the search path cannot be read, and why.
     """
 
-    __slots__ = (
-        "absent",
-        "early",
-        "foreign",
-        "instances",
-        "kubensenter",
-        "live",
-        "missing",
-        "networks",
-        "pods",
-        "programs",
-        "quadlets",
-        "services",
-        "taken",
-        "tools",
-        "units",
-        "unreadable",
-    )
-
     def __init__(self) -> None:
         self.units: dict[str, Unit | None] = {}
         self.absent: dict[str, str] = {}
         self.foreign: dict[str, str] = {}
         self.instances: dict[str, list[str]] = {}
-        self.early: dict[str, tuple[Setting | None, str]] = {}
+        self.early: dict[str, Chain] = {}
         self.services: dict[str, Unit] = {}
         self.taken: dict[str, str] = {}
         self.quadlets: dict[str, str] | None = None
@@ -131,7 +117,7 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
         if unit is not None:
             _resolve_programs(inventory, root, unit)
     inventory.unreadable = lookup.unreadable
-    _find_early(inventory, units)
+    _find_early(inventory, units, configuration, live)
     return inventory
 
 
@@ -193,45 +179,50 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
         inventory.programs[command.program, search] = next((p for p in found if root.is_executable(p)), "")
 
 
-def _find_early(inventory: Inventory, units: Units) -> None:
-    """Find the units that are ordered before what NAME.service waits for."""
+def _find_early(inventory: Inventory, units: Units, *configurations: Configuration) -> None:
+    """Find the members that are ordered before what their namespaces wait for."""
     members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
-    ordered = {name for name in members if not name.endswith(".socket")}
+    written, touched = _local_units(units.lookup, inventory.units)
+    among = {name for name in members if not name.endswith(".socket")}.union(written)
     # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are relieved
     # of those.
-    wanted = units.lookup.wanted_by([name for name in EARLY if name.endswith(".target")])
-    for target, name in sorted((target, name) for target, listed in wanted for name in ordered.intersection(listed)):
-        inventory.early.setdefault(name, (None, target))
-    for name, unit in members.items():
-        if name not in inventory.early:
-            step = _before_namespace(units, unit)
-            if step is not None:
-                inventory.early[name] = step
+    wanted: dict[str, Chain] = {}
+    found = units.lookup.wanted_by([name for name in EARLY if name.endswith(".target")])
+    for target, name in sorted((target, name) for target, listed in found for name in among.intersection(listed)):
+        wanted.setdefault(name, (None, target))
+    if wanted or touched or any("Before" in unit.unit or name[-7:] == ".socket" for name, unit in members.items()):
+        from kubens import order
+
+        makers = order.makers(inventory, configurations)
+        inventory.early = order.find(units, members, makers, wanted, written, touched)
 
 
-def _before_namespace(units: Units, unit: Unit) -> tuple[Setting | None, str] | None:
-    """Whether a unit's Before= leads to what NAME.service waits for: the setting that starts the chain, its end."""
-    seen = {unit.name}
-    chains = _before(unit)
-    while chains:
-        name, start = chains.pop()
-        if name in EARLY:
-            return start, name
-        if name in seen or not names.kind(name):
+def _local_units(lookup: Lookup, known: Container[str]) -> tuple[list[str], list[str]]:
+    """Of the units that are not known already, those that have a file outside of the system's own directories, and
+    those of them, or with drop-ins there, in whose text there is something of order.
+
+    What comes with the system is not looked at: to read it would take longer than all the rest.
+    """
+    written: list[str] = []
+    touched: list[str] = []
+    for directory, present in lookup.places.items():
+        if directory.startswith(_OF_THE_SYSTEM):
             continue
-        seen.add(name)
-        following = units.load(name)
-        if following is not None:
-            chains += [(further, start) for further, _ in _before(following)]
-    return None
+        for name in present:
+            unit, words = (name[:-2], ("After", "Before")) if name[-2:] == ".d" else (name, ("Before",))
+            if unit not in known and names.kind(unit):
+                if unit is name:
+                    written.append(unit)
+                if _has(lookup.root, f"{directory}/{name}", words):
+                    touched.append(unit)
+    return written, touched
 
 
-def _before(unit: Unit) -> list[tuple[str, Setting]]:
-    """The units that a unit is ordered before, with the setting that says so (an empty one resets the list)."""
-    found: list[tuple[str, Setting]] = []
-    for setting in unit.unit.get("Before", ()):
-        found = found + [(name, setting) for name in setting.value.split()] if setting.value else []
-    if unit.name.endswith(".socket"):
-        # Comes before what it starts; systemd.socket(5).
-        found.append((unit.started, Setting(unit.started, unit.path, 0)))
-    return found
+def _has(root: Root, path: str, words: tuple[str, ...]) -> bool:
+    """Whether one of the words is in a unit's file, or in a directory's drop-ins."""
+    try:
+        files = [f"{path}/{name}" for name in root.files(path, ".conf")] if path[-2:] == ".d" else [path]
+        texts = [root.read(file) or "" for file in files]
+    except (OSError, Unreadable):
+        return False
+    return any(word in text for text in texts for word in words)

@@ -203,8 +203,13 @@ class _Builder:
             if not name:
                 reason = "no drop-in can sort after this one: rename it"
                 refusals.append(Finding(ERROR, one.dropins[-1] if one.dropins else one.path, 0, one.name, reason))
+            early = self._inventory.early.get(one.name)
+            if early is not None:
+                from kubens import order
+
+                self.findings.append(order.finding(one, early, "network namespaces wait", is_live))
             self.findings += refusals
-            if refusals and not is_live:
+            if (refusals or early) and not is_live:
                 self._refused[one.name] = None
                 added = False
                 continue
@@ -235,12 +240,6 @@ class _Builder:
         if other is not None:
             reason = f"has joined network namespace {other} already: it can be in one only"
             found.append(Finding(ERROR, *declared, reason))
-        early = self._inventory.early.get(unit.name)
-        if early is not None:
-            setting, target = early
-            where = (setting.file, setting.line) if setting else (unit.path, 0)
-            reason = f"is ordered before {target}, which network namespaces wait for: they would wait for each other"
-            found.append(Finding(ERROR, *where, unit.name, reason))
         for key, settings in (("NetworkNamespacePath", unit.service), ("JoinsNamespaceOf", unit.unit)):
             setting = settings[key][-1] if key in settings else None
             if setting is not None and setting.value not in ("", namespace.path):

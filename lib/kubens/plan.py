@@ -245,10 +245,16 @@ class _Builder:
                 text = wrap.dropin(unit, member, self._namespace, self._inventory, self._bond)
             except escape.Unwritable as error:
                 refusals.append(Finding(ERROR, unit.path, 0, unit.name, str(error)))
+        self.findings += refusals
+        is_live = self._live is not None and member.unit in self._live.members
+        early = self._inventory.early.get(unit.name)
+        if early is not None:
+            from kubens import order
+
+            self.findings.append(order.finding(unit, early, f"{self._namespace.unit} waits", is_live))
+        if (refusals or early) and not is_live:
+            return False
         if refusals:
-            self.findings += refusals
-            if self._live is None or member.unit not in self._live.members:
-                return False
             text = self._blocked(member, refusals)
         else:
             self.findings += wrap.losses(unit, member.mode, self._namespace)[1]

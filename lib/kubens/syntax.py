@@ -18,11 +18,12 @@ UNSAFE = frozenset(
     "\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f"
 )
 
-# Most headers are one of these, and most assignments that nobody asks for one of those.
+# Most headers are one of these, and what nobody asks for is mostly a blank line or one of those.
 _HEADERS = frozenset(("[Unit]", "[Service]", "[Install]"))
 _COMMON = frozenset(
-    ("After", "Delegate", "Description", "Documentation", "Environment", "EnvironmentFile", "KillMode", "LimitNOFILE",
-     "OOMScoreAdjust", "Requires", "Restart", "RestartSec", "StartLimitInterval", "TasksMax", "WantedBy", "Wants")
+    ("", "After", "Delegate", "Description", "Documentation", "Environment", "EnvironmentFile", "KillMode",
+     "LimitNOFILE", "OOMScoreAdjust", "Requires", "Restart", "RestartSec", "StartLimitInterval", "TasksMax", "WantedBy",
+     "Wants")
 )  # fmt: skip
 
 

@@ -178,6 +178,8 @@ class Units:
                 self._parsed[path] = parsed
         own = "Socket" if unit.name.endswith(".socket") else "Service"
         for section in parsed.sections:
+            if not section.assignments:
+                continue
             if section.name == own:
                 into = unit.service
             elif section.name == "Unit":

@@ -34,12 +34,6 @@ def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Invent
     if untold:
         file, line, reason = untold
         found.append(Finding(ERROR, file, line, unit.name, f"what systemd would run cannot be told: {reason}"))
-    early = inventory.early.get(unit.name)
-    if early is not None:
-        setting, target = early
-        where = (setting.file, setting.line) if setting else (unit.path, 0)
-        reason = f"is ordered before {target}, which {namespace.unit} waits for: they would wait for each other"
-        found.append(Finding(ERROR, *where, unit.name, reason))
     for obstacle in sandbox.obstacles(unit):
         if mode == ENV and obstacle.reason is sandbox.DOMAIN:
             continue

@@ -67,9 +67,9 @@ def _write_problems(errors: list[str], output: str) -> None:
 
 def _write_tree(tree: Tree, output: str, early: str) -> None:
     final, staging = f"{output}/.kubens/{tree.name}", f"{output}/.kubens/{tree.name}.new"
-    _remove_tree(final)
-    _remove_tree(staging)
-    _make_directory(f"{output}/.kubens")
+    if not _make_directory(f"{output}/.kubens"):
+        _remove_tree(final)
+        _remove_tree(staging)
     _make_directory(staging)
     _make_directory(f"{staging}/units")
     _make_file(f"{staging}/namespace.conf", tree.record)
@@ -114,11 +114,13 @@ def _take_back(tree: Tree, output: str, early: str) -> None:
             continue
 
 
-def _make_directory(path: str) -> None:
+def _make_directory(path: str) -> bool:
+    """Make a directory, where there is none; whether there was none."""
     try:
         posix.mkdir(path, 0o755)
     except FileExistsError:
-        pass
+        return False
+    return True
 
 
 def _make_link(target: str, path: str) -> None:
