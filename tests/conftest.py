@@ -19,6 +19,8 @@ import pytest
 from machine import Machine, lowers
 
 CI = os.environ.get("CI") == "true"
+# Whether what takes long is done on all releases, too.
+ALL = os.environ.get("KUBENS_RELEASES") == "all"
 
 
 def _root() -> bool:
@@ -72,8 +74,10 @@ def pytest_make_collect_report() -> Generator[None, Any, None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "lower" in metafunc.fixturenames:
-        metafunc.parametrize("lower", lowers(), ids=lambda path: os.path.basename(path) or "host")
+    """lower: the root of each release. each_lower: in `make check` that of the machine's own alone."""
+    for name, found in (("lower", lowers()), ("each_lower", lowers() if ALL else ["/"])):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, found, ids=lambda path: os.path.basename(path) or "host")
 
 
 # Real container runtimes and virtual machines take trees that `make check-node` and `make check-vm` alone make; these
