@@ -43,7 +43,7 @@ NODES = build/nodes
 VMS = build/vms
 VM_RELEASES = bullseye bookworm trixie sid
 VM_PACKAGES = linux-image-cloud-amd64
-# Debian 12 and all that it takes to become 13, for `check-upgrade`.
+# Debian 12 and all that it takes to become 13, for `check-upgrade`; python3 because the package depends on it.
 UPGRADE = build/upgrade
 # A tree with other generators, for `bench`.
 PEERS = build/peers
@@ -152,8 +152,9 @@ build/man/%: man/%.rst
 deploy: ## make the manifests in deploy/ anew, from what the generator is made of
 	$(PYTHON) -I deploy/openshift/make.py deploy/openshift
 
-check-packages: setup releases ## walk through the life of the Debian packages on every release
-	KUBENS_TREES=$(TREES) KUBENS_PACKAGES=all .venv/bin/python -m pytest tests/package $(ARGS)
+check-packages: setup releases ## walk through the life of the packages, and of what deploys, on every release (minutes)
+	KUBENS_TREES=$(TREES) KUBENS_RELEASES=all .venv/bin/python -m pytest tests/fleet tests/package \
+		tests/package/removal.py tests/package/kubectl.py $(ARGS)
 
 check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with a real container runtime, on each of NODE_RELEASES
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node $(ARGS)
@@ -187,6 +188,7 @@ docs: setup ## make the pictures in README.md anew, from real runs
 
 # A tree is named by its release; the machine's own OS is the fourth.
 check-releases: releases check ## run all tests on every release, and thousands of random units
+	KUBENS_TREES=$(TREES) KUBENS_BROKEN=all .venv/bin/python -m pytest tests/test_broken_configuration.py
 	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done
@@ -221,7 +223,7 @@ $(UPGRADE)/bookworm:
 	command -v debootstrap || apt-get install --yes --no-install-recommends debootstrap
 	mkdir -p $(UPGRADE)
 	rm -rf $@.part
-	debootstrap --variant=minbase --include=$(TREE_PACKAGES) bookworm $@.part $(MIRROR)
+	debootstrap --variant=minbase --include=$(TREE_PACKAGES)$(COMMA)python3 bookworm $@.part $(MIRROR)
 	echo "deb $(MIRROR) trixie main" >$@.part/etc/apt/sources.list
 	chroot $@.part apt-get update
 	chroot $@.part apt-get --yes --download-only full-upgrade

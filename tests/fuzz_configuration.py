@@ -32,12 +32,13 @@ Sections = list[tuple[str, list[tuple[str, str]]]]
 
 SEEDS: dict[str, str] = {
     **{path: content for path, content in FULL.items() if isinstance(content, str)},
-    "/etc/kubens/40-more.conf": "[MountNamespace]\nName=more\nWrap=d e@1\nEnv=f\nAllowSandboxLoss=yes\n"
+    "/etc/kubens/40-more.conf": "[MountNamespace]\nName=more\nWrap=h e@1\nEnv=f\nAllowSandboxLoss=yes\n"
     "WrapCommands=ExecStartPre ExecStart ExecReload\n",
-    "/etc/systemd/system/d.service": "[Service]\nType=oneshot\nExecStartPre=-+/bin/true ; !!/bin/false\n"
+    "/etc/systemd/system/h.service": "[Service]\nType=oneshot\nExecStartPre=-+/bin/true ; !!/bin/false\n"
     'ExecStart=@/bin/sh name -c \'echo "$A" %%\' \\\n  more\nExecStart=:/bin/printf "%%s\\x41" b\\ c\n'
     "ProtectSystem=full\n",
-    "/etc/systemd/system/e@.service": "[Service]\nExecStart=/opt/%p/%i --x=${A}\nWorkingDirectory=-/x\nPrivateTmp=no\n",
+    "/etc/systemd/system/e@.service": "[Service]\nExecStart=/opt/e %p %i --x=${A}\nWorkingDirectory=-/x\n"
+    "PrivateTmp=no\n",
     "/etc/systemd/system/e@1.service.d/x.conf": "[Service]\nWorkingDirectory=/var/%i\nSyslogIdentifier=x%%y\n",
     "/etc/systemd/system/f.service": "[Unit]\nBefore=g.service\n[Service]\nExecStart=sleep 5\nExecSearchPath=/bin\n",
 }
@@ -361,8 +362,11 @@ def try_one(root: Path, output: Path, ask_systemd: bool) -> dict[str, str]:
 UNLOADABLE = r"Missing '='|Assignment outside|Invalid section header|not valid UTF-8|Unknown section|Failed to parse"
 
 
-def fuzz(count: int, seed: int, directory: Path, every: int = 50) -> None:
-    """Try that many trees; of so many, one is shown to systemd as a whole. Raises Broken with the input's number."""
+def fuzz(count: int, seed: int, directory: Path, every: int = 50) -> int:
+    """Try that many trees; of so many, one is shown to systemd as a whole. Returns how many different texts came out.
+
+    Raises Broken with the input's number.
+    """
     whole: dict[str, Content] = {**FULL, **SEEDS}
     root, outputs = directory / "root", directory / "outputs"
     systemd = Systemd(directory / "units")
@@ -388,6 +392,7 @@ def fuzz(count: int, seed: int, directory: Path, every: int = 50) -> None:
         if number % 10000 == 9999:
             print(f"{number + 1} inputs, {systemd.count} different texts", flush=True)
     systemd.answer()
+    return systemd.count
 
 
 def scratch() -> Path:
@@ -400,7 +405,7 @@ def main(count: str = "100000", seed: str = "") -> None:
     number = int(seed) if seed else random.randrange(2**32)
     directory = scratch()
     print(f"{count} inputs of seed {number} in {directory}", flush=True)
-    fuzz(int(count), number, directory)
+    print(fuzz(int(count), number, directory), "different texts came out, all of them as they were meant")
     shutil.rmtree(directory)
 
 

@@ -14,7 +14,7 @@ from fuzz_configuration import Broken, Systemd, fuzz, read, scratch
 @pytest.mark.parametrize("seed", range(20261122, 20261126))
 def test_whatever_is_configured_what_comes_out_is_what_was_meant(seed: int) -> None:
     directory = scratch()
-    fuzz(250, seed, directory)
+    assert fuzz(250, seed, directory) > 100
     shutil.rmtree(directory)
 
 

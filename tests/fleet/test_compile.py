@@ -19,6 +19,7 @@ from fleet import Files, api_server, apply_ignition, butane_to_ignition, ignitio
 from kubens_machine import configure, service, whereabouts
 from machine import Machine
 from netns import namespace_of, remains
+from package import apt_get
 
 Maker = Callable[..., Machine]
 
@@ -58,9 +59,9 @@ def _node(node: Machine) -> None:
     service(node, "kubelet.service.d/10-args.conf", "Environment=KUBELET_EXTRA_ARGS=a")
 
 
-def test_ignition_brings_the_members_into_the_namespace(machine: Maker, lower: str) -> None:
+def test_ignition_brings_the_members_into_the_namespace(machine: Maker, each_lower: str) -> None:
     """From first boot to a change that is noticed, and on to the next compilation; no generator, no configuration."""
-    node = machine(lower)
+    node = machine(each_lower)
     _node(node)
     made = _compiled(node.tree, "ignition")
     (node.tree / CONF.lstrip("/")).unlink()
@@ -105,9 +106,9 @@ def test_ignition_brings_the_members_into_the_namespace(machine: Maker, lower: s
     assert "--new" in str(nodes.report(node, "kubelet"))
 
 
-def test_files_over_the_root_and_the_way_back(machine: Maker) -> None:
+def test_files_over_the_root_and_the_way_back(machine: Maker, each_lower: str) -> None:
     """--format=units, with kubensenter brought along where there may be no namespace; and what is left out goes."""
-    node = machine()
+    node = machine(each_lower)
     for name in "a", "b":
         service(node, f"{name}.service", "ExecStart=/bin/sleep 1000")
         node.link(f"/etc/systemd/system/multi-user.target.wants/{name}.service", f"../{name}.service")
@@ -136,9 +137,11 @@ def test_files_over_the_root_and_the_way_back(machine: Maker) -> None:
 
 
 @pytest.mark.needs("curl", "openssl", "busybox")
-def test_the_life_of_a_daemonset(machine: Maker, tmp_path: Path) -> None:
+def test_the_life_of_a_daemonset(machine: Maker, tmp_path: Path, each_lower: str) -> None:
     """Its pod's command, run as a service, with the node's root and the ConfigMap's files where the pod has them."""
-    node = machine()
+    node = machine(each_lower)
+    if each_lower != "/":
+        apt_get(node, "curl", "python3")
     service(node, "a.service", "ExecStart=/bin/sleep 1000")
     service(node, "b@.service", "ExecStart=/bin/sleep 100%i")
     service(node, "c.service", "ExecStart=/bin/sleep 1000")

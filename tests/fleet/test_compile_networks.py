@@ -69,9 +69,9 @@ def _without_configuration(node: Machine) -> None:
 
 
 @pytest.mark.needs("busybox")
-def test_a_node_without_python(machine: Maker, lower: str) -> None:
+def test_a_node_without_python(machine: Maker, each_lower: str) -> None:
     """All that a node may have, compiled from a tree with its configuration, and booted with nothing but the result."""
-    node = machine(lower)
+    node = machine(each_lower)
     configure(node, CONFIGURATION)
     node.write("/etc/hosts", "127.0.0.1 localhost\n")
     for path, text in NODE.items():

@@ -16,6 +16,7 @@ import nodes
 from fleet import api_server, apply_ignition
 from kubens_machine import install, service, whereabouts
 from machine import CHECKOUT, Machine
+from package import apt_get
 
 Maker = Callable[..., Machine]
 
@@ -49,8 +50,8 @@ def test_every_overlay_of_openshift() -> None:
 
 
 @pytest.mark.needs("kubectl")
-def test_a_node_of_openshift(machine: Maker, lower: str) -> None:
-    node = machine(lower)
+def test_a_node_of_openshift(machine: Maker, each_lower: str) -> None:
+    node = machine(each_lower)
     for name in ("crio", "kubelet"):
         service(node, f"{name}.service", ENTERS)
         node.link(f"/etc/systemd/system/multi-user.target.wants/{name}.service", f"../{name}.service")
@@ -89,8 +90,15 @@ def _build(node: Machine, containerfile: Path) -> None:
             node.install(CHECKOUT / source, target)
 
 
-def test_the_image(machine: Maker) -> None:
-    node = machine()
+def _with_make(machine: Maker, lower: str) -> Machine:
+    node = machine(lower)
+    if lower != "/":
+        apt_get(node, "make", "python3")
+    return node
+
+
+def test_the_image(machine: Maker, each_lower: str) -> None:
+    node = _with_make(machine, each_lower)
     nodes.install(node, "containerd", "kubelet")
     _build(node, CHECKOUT / "deploy/image/Containerfile")
     node.boot()
@@ -120,9 +128,9 @@ ExecStart=/usr/bin/python3 -I /node.py
 
 
 @pytest.mark.needs("openssl")
-def test_the_life_of_a_daemonset_on_a_node(machine: Maker, tmp_path: Path) -> None:
+def test_the_life_of_a_daemonset_on_a_node(machine: Maker, tmp_path: Path, each_lower: str) -> None:
     """Installed, updated, deleted; the pod's program runs as a service, with the node's root where a pod has it."""
-    node = machine()
+    node = _with_make(machine, each_lower)
     _build(node, CHECKOUT / "deploy/daemonset/Containerfile")
     api_server.write(node, tmp_path, "kubens")
     node.write("/config/services.conf", "[MountNamespace]\nWrap=a\n")
