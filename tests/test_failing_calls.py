@@ -46,7 +46,7 @@ mount --bind /proc proc
 echo ready
 cat
 """
-CONSEQUENCES = (r"namespace \w+: (none of its services|nothing joins)|: there is no netns-own$|cannot be bound over"
+CONSEQUENCES = (r"namespace \w+: (none of its services|nothing joins)|: there is no netns-own; mend that$|cannot be bound over"
                 r"|, which cannot join: ")  # fmt: skip
 SEED = 20261122
 SAMPLES = {"error": 40, "kill": 20, "beginning": 10}

@@ -86,7 +86,9 @@ class Inventory:
         if source:
             reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
             return Finding(ERROR, member.file, member.line, member.unit, reason)
-        reason = f"{self.absent.get(member.unit, 'not installed')}, {outcome}"
+        absent = self.absent.get(member.unit, "not installed")
+        step = f"systemctl unmask {member.unit}" if absent == "masked" else "install it, or remove it here"
+        reason = f"{absent}, {outcome}: {step}"
         return Finding(NOTICE, member.file, member.line, member.unit, reason)
 
 
