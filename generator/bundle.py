@@ -1,7 +1,7 @@
 """Compiles start.py together with the modules of the boot path: bundle.py LIBRARY START.PY START.PYC.
 
 They come in groups, each of which is loaded at once: what every run needs, in START.PYC itself; what a run needs when
-something is configured; what concerns network namespaces; and what concerns pods.
+something is configured; what concerns network namespaces; what concerns pods; and what concerns SELinux.
 """
 
 import ast
@@ -96,7 +96,7 @@ def pairs(modules):
 
 
 def group(name):
-    return next((kind for kind in ("netns", "pods") if name.startswith(f"kubens.{kind}")), "later")
+    return next((kind for kind in ("netns", "pods", "selinux") if name.startswith(f"kubens.{kind}")), "later")
 
 
 first = {}
