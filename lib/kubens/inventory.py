@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubens import config, execs, names, render, sandbox
+from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
 from kubens.files import Unreadable
 from kubens.finding import ERROR, NOTICE, Finding
@@ -40,6 +40,7 @@ EARLY = frozenset(
      "cryptsetup.target", "cryptsetup-pre.target", "veritysetup.target", "tmp.mount")
 )  # fmt: skip
 
+_BEFORE = frozenset(("Before",))
 KEYS = (
     frozenset(config.EXEC_SETTINGS)
     | sandbox.KEYS
@@ -213,7 +214,7 @@ def _find_early(inventory: Inventory, units: Units, *configurations: Configurati
 
 def _local_units(lookup: Lookup, known: Container[str]) -> tuple[list[str], list[str]]:
     """Of the units that are not known already, those that have a file outside of the system's own directories, and
-    those of them, or with drop-ins there, in whose text there is something of order.
+    those of them, or with drop-ins there, in which there is something of order with any but those that are known.
 
     What comes with the system is not looked at: to read it would take longer than all the rest.
     """
@@ -223,22 +224,28 @@ def _local_units(lookup: Lookup, known: Container[str]) -> tuple[list[str], list
         if directory.startswith(_OF_THE_SYSTEM):
             continue
         for name in present:
-            unit, words = (name[:-2], ("After", "Before")) if name[-2:] == ".d" else (name, ("Before",))
+            unit = name[:-2] if name[-2:] == ".d" else name
             if unit not in known and names.kind(unit):
                 if present[name] and name not in lookup.links_by_target(names.suffix(unit)).get(name, ()):
                     continue  # another name of a unit that is looked at by its own
                 if unit is name:
                     written.append(unit)
-                if _has(lookup.root, f"{directory}/{name}", words):
+                if _has_order(lookup.root, f"{directory}/{name}", known):
                     touched.append(unit)
     return written, touched
 
 
-def _has(root: Root, path: str, words: tuple[str, ...]) -> bool:
-    """Whether one of the words is in a unit's file, or in a directory's drop-ins."""
+def _has_order(root: Root, path: str, known: Container[str]) -> bool:
+    """Whether a unit comes before any but those that are known; with a directory of drop-ins, also after any."""
     try:
         files = [f"{path}/{name}" for name in root.files(path, ".conf")] if path[-2:] == ".d" else [path]
         texts = [root.read(file) or "" for file in files]
     except (OSError, Unreadable):
         return False
-    return any(word in text for text in texts for word in words)
+    for text in texts:
+        if "After" in text and files[0] is not path:
+            return True
+        for section in syntax.parse(text, _BEFORE).sections if "Before" in text else ():
+            if any(name not in known for _, value, _ in section.assignments for name in value.split()):
+                return True
+    return False
