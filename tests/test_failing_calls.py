@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -127,15 +128,18 @@ class Generator:
         return [*command, f"--inject={fault}"] if fault else command
 
     def _run(self, output: Path, *command: str) -> Run:
-        """Run a command over the tree. Raises subprocess.TimeoutExpired where it hangs."""
+        """Run a command over the tree; one that takes a second of a processor is killed. Raises TimeoutExpired."""
         inside = ["nsenter", f"--target={self._keeper.pid}", "--mount", "chroot", str(self.root)]
         done = subprocess.run(
             [*inside, *command, f"/{output.name}"],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            # As the shell in front has it.
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC0"},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=10,
+            # On a busy computer a second is long.
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 1)),
+            timeout=60,
         )
         return Run(output, done.returncode, done.stderr)
 

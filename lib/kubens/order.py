@@ -61,7 +61,9 @@ def find(
         units = Units(units.lookup, _KEYS)
         goals = set().union(wanted, *makers.values())
         others = {name: _load(units, name) for name in touched}
-        if any(_leads(units, name, unit, goals) for name, unit in others.items()) or wanted.keys() - members.keys():
+        barren: set[str] = set()
+        leading = (_leads(units, name, unit, goals, barren) for name, unit in others.items())
+        if any(leading) or wanted.keys() - members.keys():
             others.update((name, _load(units, name)) for name in written)
             later = _later(units, {name: unit for name, unit in others.items() if unit.name not in members}, members)
             _search_all(members.values(), units, later, makers, found)
@@ -81,9 +83,9 @@ def finding(unit: Unit, chain: Chain, waiting: str, is_live: bool) -> Finding:
     return Finding(ERROR, *where, unit.name, reason)
 
 
-def _leads(units: Units, name: str, unit: Unit, goals: set[str]) -> bool:
+def _leads(units: Units, name: str, unit: Unit, goals: set[str], barren: set[str]) -> bool:
     """Whether a unit that is no member is early, or comes before what is."""
-    return name in EARLY or name in goals or _search(unit, units, {}, goals) is not None
+    return name in EARLY or name in goals or _search(unit, units, {}, goals, barren) is not None
 
 
 def _later(units: Units, others: dict[str, Unit], members: dict[str, Unit]) -> dict[str, list[Step]]:
@@ -107,26 +109,35 @@ def _search_all(
     found: dict[str, Chain],
 ) -> None:
     """Add those of the members that come before the units that make their namespaces, or what was found to be early."""
+    barren: dict[frozenset[str], set[str]] = {}
     for unit in members:
         if unit.name not in found:
-            chain = _search(unit, units, later, makers.get(unit.name, set()) | found.keys())
+            goals = makers.get(unit.name, set()) | found.keys()
+            chain = _search(unit, units, later, goals, barren.setdefault(frozenset(goals), set()))
             if chain is not None:
                 found[unit.name] = chain
 
 
-def _search(unit: Unit, units: Units, later: dict[str, list[Step]], goals: set[str]) -> Chain | None:
-    """Whether what comes after a unit leads to one of the goals, or to what is early."""
+def _search(
+    unit: Unit, units: Units, later: dict[str, list[Step]], goals: set[str], barren: set[str]
+) -> Chain | None:
+    """Whether what comes after a unit leads to one of the goals, or to what is early.
+
+    barren: units that do not, as far as is known; more are added. Without it, a thousand units that are ordered one
+    after the other would be walked through a thousand times.
+    """
     seen = {unit.name}
     waiting = [(name, setting, name) for name, setting in (*later.get(unit.name, ()), *_before(unit))]
     while waiting:
         name, setting, first = waiting.pop()
         if name in EARLY or name in goals:
             return setting, name if name == first else f"{first} and so before {name}"
-        if name not in seen and names.kind(name):
+        if name not in seen and name not in barren and names.kind(name):
             seen.add(name)
             following = units.load(name)
             steps = [*later.get(name, ()), *(_before(following) if following is not None else ())]
             waiting += [(further, setting, first) for further, _ in steps]
+    barren.update(seen)
     return None
 
 
