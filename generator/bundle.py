@@ -20,6 +20,7 @@ GROUPS = (
     ("kubens.pods.appc", "appc"),
     ("kubens.pods.parser", "appc"),
     ("kubens.pods", "pods"),
+    ("kubens.manifests", "pods"),
     ("kubens.aliases", "aliases"),
     ("kubens.commandline", "commandline"),
     ("kubens.sandbox_rules", "sandbox"),

@@ -163,9 +163,9 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
             if name.endswith(".conf") and name[0] != ".":
                 chosen.setdefault(name, f"{directory}/{name}")
             elif f"{directory}/{name}" == PODS_DIRECTORY:
-                from kubens import pods_plan
+                from kubens import manifests
 
-                pods_plan.load(configuration, root)
+                manifests.load(configuration, root)
     for name in sorted(chosen, key=byte_order):
         read_file(configuration, root, chosen[name])
     try:
@@ -197,9 +197,9 @@ def load_live(root: Root) -> Configuration:
             found.netns_types[kind[len("netns-") :]] = f"{LIVE}/{name}"
             continue
         if at and kind == "pod":
-            from kubens import pods_plan
+            from kubens import manifests
 
-            pods_plan.load_live(found, root, instance)
+            manifests.load_live(found, root, instance)
             continue
         recorded = Configuration()
         read_file(recorded, root, f"{LIVE}/{name}/namespace.conf")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kubens import config, execs, names, render, sandbox
+from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
 from kubens.files import Unreadable
+from kubens.finding import ERROR, NOTICE, Finding
 from kubens.lookup import Lookup
 from kubens.units import Unit, Units
 
@@ -12,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from kubens.config import Member
     from kubens.files import Root
     from kubens.netns import Networks
     from kubens.order import Chain
@@ -38,6 +40,7 @@ EARLY = frozenset(
      "cryptsetup.target", "cryptsetup-pre.target", "veritysetup.target", "tmp.mount")
 )  # fmt: skip
 
+_BEFORE = frozenset(("Before",))
 KEYS = (
     frozenset(config.EXEC_SETTINGS)
     | sandbox.KEYS
@@ -77,6 +80,15 @@ class Inventory:
         self.networks: Networks | None = None
         self.pods: Pods | None = None
         self.unreadable: tuple[str, str] | None = None
+
+    def absence(self, member: Member, outcome: str) -> Finding:
+        """What to say of a member that has no unit: an ERROR where it will have one that we cannot see."""
+        source = self.foreign.get(member.unit)
+        if source:
+            reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
+            return Finding(ERROR, member.file, member.line, member.unit, reason)
+        reason = f"{self.absent.get(member.unit, 'not installed')}, {outcome}"
+        return Finding(NOTICE, member.file, member.line, member.unit, reason)
 
 
 def take(root: Root, configuration: Configuration, live: Configuration, search_path: str = "") -> Inventory:
@@ -183,14 +195,17 @@ def _find_early(inventory: Inventory, units: Units, *configurations: Configurati
     """Find the members that are ordered before what their namespaces wait for."""
     members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
     written, touched = _local_units(units.lookup, inventory.units)
-    among = {name for name in members if not name.endswith(".socket")}.union(written)
+    sockets = {name for name in members if name.endswith(".socket")}
+    among = (members.keys() - sockets).union(written)
     # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are relieved
     # of those.
     wanted: dict[str, Chain] = {}
     found = units.lookup.wanted_by([name for name in EARLY if name.endswith(".target")])
     for target, name in sorted((target, name) for target, listed in found for name in among.intersection(listed)):
         wanted.setdefault(name, (None, target))
-    if wanted or touched or any("Before" in unit.unit or name[-7:] == ".socket" for name, unit in members.items()):
+    before = [setting for unit in members.values() for setting in unit.unit.get("Before", ())]
+    # Order among members alone leads nowhere; a socket comes before what it starts.
+    if wanted or touched or sockets or any(not members.keys() >= {*setting.value.split()} for setting in before):
         from kubens import order
 
         makers = order.makers(inventory, configurations)
@@ -199,7 +214,7 @@ def _find_early(inventory: Inventory, units: Units, *configurations: Configurati
 
 def _local_units(lookup: Lookup, known: Container[str]) -> tuple[list[str], list[str]]:
     """Of the units that are not known already, those that have a file outside of the system's own directories, and
-    those of them, or with drop-ins there, in whose text there is something of order.
+    those of them, or with drop-ins there, in which there is something of order with any but those that are known.
 
     What comes with the system is not looked at: to read it would take longer than all the rest.
     """
@@ -209,20 +224,28 @@ def _local_units(lookup: Lookup, known: Container[str]) -> tuple[list[str], list
         if directory.startswith(_OF_THE_SYSTEM):
             continue
         for name in present:
-            unit, words = (name[:-2], ("After", "Before")) if name[-2:] == ".d" else (name, ("Before",))
+            unit = name[:-2] if name[-2:] == ".d" else name
             if unit not in known and names.kind(unit):
+                if present[name] and name not in lookup.links_by_target(names.suffix(unit)).get(name, ()):
+                    continue  # another name of a unit that is looked at by its own
                 if unit is name:
                     written.append(unit)
-                if _has(lookup.root, f"{directory}/{name}", words):
+                if _has_order(lookup.root, f"{directory}/{name}", known):
                     touched.append(unit)
     return written, touched
 
 
-def _has(root: Root, path: str, words: tuple[str, ...]) -> bool:
-    """Whether one of the words is in a unit's file, or in a directory's drop-ins."""
+def _has_order(root: Root, path: str, known: Container[str]) -> bool:
+    """Whether a unit comes before any but those that are known; with a directory of drop-ins, also after any."""
     try:
         files = [f"{path}/{name}" for name in root.files(path, ".conf")] if path[-2:] == ".d" else [path]
         texts = [root.read(file) or "" for file in files]
     except (OSError, Unreadable):
         return False
-    return any(word in text for text in texts for word in words)
+    for text in texts:
+        if "After" in text and files[0] is not path:
+            return True
+        for section in syntax.parse(text, _BEFORE).sections if "Before" in text else ():
+            if any(name not in known for _, value, _ in section.assignments for name in value.split()):
+                return True
+    return False

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from kubens import config, names, netns, netns_units, plan, render, wrap
+from kubens import config, names, netns, netns_units, render, wrap
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
-from kubens.plan import Tree
+from kubens.tree import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.config import Configuration, Member, MountNamespace
     from kubens.inventory import Inventory
     from kubens.netns import NetworkNamespace, Networks
-    from kubens.plan import Plan
+    from kubens.tree import Plan
     from kubens.units import Unit
 
 _DROPIN = "zz-kubens-netns.conf"
@@ -73,7 +73,7 @@ def _add_type(made: Plan, kind: str, networks: Networks) -> None:
         else:
             tree.files[unit] = text
     if tree.files:
-        tree.digest = plan.digest(tree)
+        tree.seal()
         made.trees.append(tree)
 
 
@@ -136,7 +136,7 @@ class _Builder:
         for target in namespace.wanted_by:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
-        tree.digest = plan.digest(tree)
+        tree.seal()
         if namespace.recorded:
             tree.files[namespace.record_unit] = render.record_service(
                 namespace.record, namespace.maker, tree.digest, self._inventory.tools
@@ -184,7 +184,7 @@ class _Builder:
         unit = inventory.units.get(member.unit)
         instances = [inventory.units.get(name) for name in inventory.instances.get(member.unit, ())]
         if unit is None and not any(instances):
-            finding = plan.absent(member, inventory, "not joined")
+            finding = inventory.absence(member, "not joined")
             self.findings.append(finding)
             return finding.severity != ERROR
         if unit is not None and self._joined.get(unit.name) == namespace.name:

@@ -21,7 +21,7 @@ from kubens.finding import ERROR, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kubens.plan import Plan, Tree
+    from kubens.tree import Plan, Tree
 
 PROBLEMS = "kubens-problems.service"
 _CANCELED = 125  # ECANCELED

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from kubens import render
-from kubens.config import LIVE
 from kubens.pods.errors import PodError
 from kubens.pods.escape import environment, path_escape, quote_exec, setting_word, specifiers, word
 from kubens.pods.host import (
@@ -162,9 +161,8 @@ def _service(pod: HostPod, tools: Mapping[str, str]) -> Unit:
     unit.add("Service", "ExecStopPost", remove)
     if not pod.recorded:
         return unit
-    kept = f"{LIVE}/{record_name(pod.name)} {LIVE}/.{record_name(pod.name)}"
-    unit.add("Service", "ExecStopPost", f"{tools['rm']} -rf {kept}")
-    unit.add("Service", "ExecStopPost", f"-{tools['rmdir']} --ignore-fail-on-non-empty {LIVE}")
+    for key, command in render.drop_record(record_name(pod.name), tools):
+        unit.add("Service", key, command)
     return unit
 
 
