@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from kubens import boot
 from machine import CHECKOUT
 from trees import BASE, FULL, POD, Run, build, program, snapshot
 
@@ -83,6 +84,9 @@ class Generator:
         self.complete, trace = self.traced()
         if is_live:
             shutil.copytree(self.complete.output / ".kubens", self.root / LIVE, symlinks=True)
+            # Of a type, its instances live; one that comes with us has nothing to be recorded.
+            os.rename(self.root / LIVE / "netns-own", self.root / LIVE / "netns-own@night")
+            os.mkdir(self.root / LIVE / "netns-lo@night")
             self.complete, trace = self.traced()
         self.calls: list[Call] = []
         self.beginning: list[Call] = []
@@ -265,6 +269,18 @@ def test_killed_at_any_call_it_leaves_nothing_half_done_and_the_next_run_is_whol
             failures.append((line, half, done.status, again.status))
         shutil.rmtree(done.output)
     assert not failures, "\n".join(map(str, failures))
+
+
+@pytest.mark.parametrize(
+    ("record", "status"),
+    [("netns-own@x", boot.CRASHED), ("netns-other@x", boot.DONE_WITH_ERRORS)],
+)
+def test_a_type_of_which_something_lives_is_not_given_up(record: str, status: int, tmp_path: Path) -> None:
+    """Nobody joins that, so no other tree needs the type."""
+    files = {**BASE, "/etc/conf.d/netns/own.sh": "x=1\n", f"/{LIVE}/{record}/units/x": ""}
+    root = build(tmp_path / "root", files)
+    (tmp_path / "output/netns-own@.service").mkdir(parents=True)
+    assert boot.generate([str(tmp_path / "output")], {b"KUBENS_ROOT": os.fsencode(root)}) == status
 
 
 def test_an_interpreter_that_cannot_begin_loses_nothing(generator: Generator) -> None:
