@@ -122,12 +122,12 @@ def test_files_over_the_root_and_the_way_back(machine: Maker, each_lower: str) -
     node.boot()
     assert whereabouts(node, "a", "b") == ["inside", "inside"]
     node.systemctl("stop", "kubens")
-    node.run("rm", "/usr/bin/unshare")
+    node.run("mv", "/usr/bin/unshare", "/usr/bin/unshare.away")
     node.systemctl("start", "a", "b")
     assert whereabouts(node, "a", "b") == ["host", "host"]
 
     node.poweroff()
-    node.write("/usr/bin/unshare", Path("/usr/bin/unshare").read_bytes(), 0o755)
+    (node.tree / "usr/bin/unshare.away").rename(node.tree / "usr/bin/unshare")
     configure(node, "[MountNamespace]\nName=other\nWrap=a\n")
     assert kubensctl(*arguments).returncode == 0
     node.boot()
