@@ -61,8 +61,8 @@ help: ## list the targets
 
 # The generator comes last and at once: a reload that found half of it would run it.
 install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
+	[ ! -d $(DESTDIR)$(LIBRARY) ] || $(CLEAR)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
-	$(CLEAR)
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
 	sed -i 's|^HELPER = .*|HELPER = "$(LIBRARY)/kubens-pod"|' $(DESTDIR)$(LIBRARY)/kubens/pods/hostunits.py
