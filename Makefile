@@ -9,6 +9,8 @@ WRAP_SERVICES =
 ENV_SERVICES =
 
 LIBRARY = $(PREFIX)/lib/kubens
+# What other packages configure there stays: kubens.conf(5).
+CLEAR = find $(DESTDIR)$(LIBRARY) -mindepth 1 -maxdepth 1 ! -name '*.conf' -exec rm -rf {} +
 GENERATORS = $(PREFIX)/lib/systemd/system-generators
 UNITS = $(PREFIX)/lib/systemd/system
 SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
@@ -59,7 +61,7 @@ help: ## list the targets
 
 # The generator comes last and at once: a reload that found half of it would run it.
 install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
-	rm -rf $(DESTDIR)$(LIBRARY)
+	[ ! -d $(DESTDIR)$(LIBRARY) ] || $(CLEAR)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
@@ -105,7 +107,8 @@ uninstall: ## remove what `install` put there, except for the configuration
 	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -f $(DESTDIR)$(UNITS)/netns_name@.service $(DESTDIR)$(UNITS)/netns_outside-*@.service \
 		$(addprefix $(DESTDIR)$(UNITS)/netns-,$(addsuffix @.service,$(patsubst conf/netns/%.sh,%,$(wildcard conf/netns/*.sh))))
-	rm -rf $(DESTDIR)$(LIBRARY) $(SHARE)/doc/kubens
+	[ ! -d $(DESTDIR)$(LIBRARY) ] || { $(CLEAR) && rmdir --ignore-fail-on-non-empty $(DESTDIR)$(LIBRARY); }
+	rm -rf $(SHARE)/doc/kubens
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
 

@@ -10,6 +10,7 @@ directory that is named, to be looked at.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import re
@@ -376,6 +377,7 @@ def fuzz(count: int, seed: int, directory: Path, every: int = 50) -> int:
             # rm(1) is faster than rmtree(), and fastest with many.
             subprocess.run(["rm", "-rf", outputs], check=True)
             outputs.mkdir()
+            gc.collect()
         changes = changed(random.Random(f"{seed} {number}"))
         for path in changes:
             (root / path[1:]).unlink(missing_ok=True)
@@ -402,6 +404,7 @@ def scratch() -> Path:
 
 
 def main(count: str = "100000", seed: str = "") -> None:
+    gc.disable()  # as in a run of its own
     number = int(seed) if seed else random.randrange(2**32)
     directory = scratch()
     print(f"{count} inputs of seed {number} in {directory}", flush=True)
