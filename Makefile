@@ -9,6 +9,8 @@ WRAP_SERVICES =
 ENV_SERVICES =
 
 LIBRARY = $(PREFIX)/lib/kubens
+# What other packages configure there stays: kubens.conf(5).
+CLEAR = find $(DESTDIR)$(LIBRARY) -mindepth 1 -maxdepth 1 ! -name '*.conf' -exec rm -rf {} +
 GENERATORS = $(PREFIX)/lib/systemd/system-generators
 UNITS = $(PREFIX)/lib/systemd/system
 SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
@@ -34,9 +36,9 @@ RELEASES = bullseye trixie sid
 MIRROR = http://deb.debian.org/debian
 # gcc and the headers are for pystemd, of which PyPI has the source only.
 # kubernetes-client for kubectl, which may be there already from elsewhere.
-PACKAGES = busybox-static debhelper dh-python dpkg-dev fish gcc git groff iproute2 libc6-dev libsystemd-dev lintian man-db \
-	nftables pkg-config procps python3-dev python3-docutils python3-venv rpm rpmlint shellcheck strace systemd-container umoci \
-	util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
+PACKAGES = busybox-static curl debhelper dh-python dpkg-dev fish gcc git groff iproute2 libc6-dev libsystemd-dev lintian \
+	man-db nftables pkg-config procps python3-dev python3-docutils python3-venv rpm rpmlint shellcheck strace \
+	systemd-container umoci util-linux wireguard-go wireguard-tools zsh $(if $(shell command -v kubectl),,kubernetes-client)
 # A node with a container runtime, for `check-node` to boot: never on this computer itself.
 NODES = build/nodes
 # What virtual machines boot, for `check-vm`: a machine's own kernel has controllers of cgroups, and /dev/kmsg.
@@ -47,7 +49,7 @@ VM_PACKAGES = linux-image-cloud-amd64
 VM_NODES = build/vm-nodes
 VM_NODE_RELEASES = bookworm trixie
 VM_NODE_PACKAGES = attr,busybox-static,containerd,containernetworking-plugins,docker.io,iptables,nfs-kernel-server,policycoreutils,python3,runc,selinux-policy-default
-# Debian 12 and all that it takes to become 13, for `check-upgrade`.
+# Debian 12 and all that it takes to become 13, for `check-upgrade`; python3 because the package depends on it.
 UPGRADE = build/upgrade
 # A tree with other generators, for `bench`.
 PEERS = build/peers
@@ -63,7 +65,7 @@ help: ## list the targets
 
 # The generator comes last and at once: a reload that found half of it would run it.
 install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
-	rm -rf $(DESTDIR)$(LIBRARY)
+	[ ! -d $(DESTDIR)$(LIBRARY) ] || $(CLEAR)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
@@ -109,7 +111,8 @@ uninstall: ## remove what `install` put there, except for the configuration
 	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -f $(DESTDIR)$(UNITS)/netns_name@.service $(DESTDIR)$(UNITS)/netns_outside-*@.service \
 		$(addprefix $(DESTDIR)$(UNITS)/netns-,$(addsuffix @.service,$(patsubst conf/netns/%.sh,%,$(wildcard conf/netns/*.sh))))
-	rm -rf $(DESTDIR)$(LIBRARY) $(SHARE)/doc/kubens
+	[ ! -d $(DESTDIR)$(LIBRARY) ] || { $(CLEAR) && rmdir --ignore-fail-on-non-empty $(DESTDIR)$(LIBRARY); }
+	rm -rf $(SHARE)/doc/kubens
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
 
@@ -156,8 +159,9 @@ build/man/%: man/%.rst
 deploy: ## make the manifests in deploy/ anew, from what the generator is made of
 	$(PYTHON) -I deploy/openshift/make.py deploy/openshift
 
-check-packages: setup releases ## walk through the life of the Debian packages on every release
-	KUBENS_TREES=$(TREES) KUBENS_PACKAGES=all .venv/bin/python -m pytest tests/package $(ARGS)
+check-packages: setup releases ## walk through the life of the packages, and of what deploys, on every release (minutes)
+	KUBENS_TREES=$(TREES) KUBENS_RELEASES=all .venv/bin/python -m pytest tests/fleet tests/package \
+		tests/package/removal.py tests/package/kubectl.py $(ARGS)
 
 check-node: setup .venv/node $(NODE_RELEASES:%=$(NODES)/%) ## run the tests with a real container runtime, on each of NODE_RELEASES
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node $(ARGS)
@@ -191,6 +195,7 @@ docs: setup ## make the pictures in README.md anew, from real runs
 
 # A tree is named by its release; the machine's own OS is the fourth.
 check-releases: releases check ## run all tests on every release, and thousands of random units
+	KUBENS_TREES=$(TREES) KUBENS_BROKEN=all .venv/bin/python -m pytest tests/test_broken_configuration.py
 	cd tests && for tree in / $(RELEASES:%=$(abspath $(TREES))/%); do \
 		PYTHONPATH=../lib:. ../.venv/bin/python -m differential --lower $$tree --worlds 10 --runs 5 || exit 1; \
 	done
@@ -225,7 +230,7 @@ $(UPGRADE)/bookworm:
 	command -v debootstrap || apt-get install --yes --no-install-recommends debootstrap
 	mkdir -p $(UPGRADE)
 	rm -rf $@.part
-	debootstrap --variant=minbase --include=$(TREE_PACKAGES) bookworm $@.part $(MIRROR)
+	debootstrap --variant=minbase --include=$(TREE_PACKAGES)$(COMMA)python3 bookworm $@.part $(MIRROR)
 	echo "deb $(MIRROR) trixie main" >$@.part/etc/apt/sources.list
 	chroot $@.part apt-get update
 	chroot $@.part apt-get --yes --download-only full-upgrade

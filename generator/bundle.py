@@ -1,7 +1,7 @@
 """Compiles start.py together with the modules of the boot path: bundle.py LIBRARY START.PY START.PYC.
 
 They come in groups, each of which is loaded at once: what every run needs, in START.PYC itself; what a run needs when
-something is configured; what concerns network namespaces; what concerns pods; and what concerns SELinux.
+something is configured; and what only some runs need (GROUPS).
 """
 
 import ast
@@ -12,6 +12,24 @@ import sys
 import types
 
 library, start, target = sys.argv[1:]
+
+# The beginnings of modules' names, and the group that they are in; "later" is all the rest.
+GROUPS = (
+    ("kubens.netns", "netns"),
+    ("kubens.pods.kube", "kube"),
+    ("kubens.pods.appc", "appc"),
+    ("kubens.pods.parser", "appc"),
+    ("kubens.pods", "pods"),
+    ("kubens.manifests", "pods"),
+    ("kubens.aliases", "aliases"),
+    ("kubens.commandline", "commandline"),
+    ("kubens.selinux", "selinux"),
+    ("kubens.sandbox_rules", "sandbox"),
+    ("kubens.foreign", "foreign"),
+    ("kubens.order", "order"),
+    ("kubens.failures", "findings"),
+    ("kubens.log", "findings"),
+)
 
 
 class Module:
@@ -63,16 +81,19 @@ class ForMachines(ast.NodeTransformer):
 
 
 def imported(nodes):
-    """`from kubens import a, b` and `from kubens.a import x` as kubens.a, kubens.b."""
+    """The modules that such lines import, and behind a package what is in it: `from kubens.pods import kube`."""
     names = []
     for node in nodes:
-        if node.module == "kubens":
-            names += [f"kubens.{alias.name}" for alias in node.names]
-        elif node.module.startswith("kubens."):
-            # The package comes before what is in it.
+        if node.module.partition(".")[0] == "kubens":
             package = node.module.rpartition(".")[0]
-            names += [node.module] if package == "kubens" else [package, node.module]
+            within = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [name for name in (package, node.module, *within) if name.count(".") and is_module(name)]
     return names
+
+
+def is_module(name):
+    path = f"{library}/{name.replace('.', '/')}"
+    return os.path.exists(f"{path}.py") or os.path.isdir(path)
 
 
 def add(name, modules):
@@ -85,10 +106,12 @@ def add(name, modules):
 
 
 def bare(code):
-    """Without what only tracebacks show: names of files, and which line an instruction belongs to."""
-    lines = "co_linetable" if sys.version_info >= (3, 10) else "co_lnotab"
+    """Without what only tracebacks show: names of files and classes, and which line an instruction belongs to."""
+    without = {"co_filename": "", "co_linetable" if sys.version_info >= (3, 10) else "co_lnotab": b""}
+    if sys.version_info >= (3, 11):
+        without["co_qualname"] = code.co_name
     constants = (bare(constant) if isinstance(constant, types.CodeType) else constant for constant in code.co_consts)
-    return code.replace(co_consts=tuple(constants), co_filename="", **{lines: b""})
+    return code.replace(co_consts=tuple(constants), **without)
 
 
 def pairs(modules):
@@ -96,7 +119,7 @@ def pairs(modules):
 
 
 def group(name):
-    return next((kind for kind in ("netns", "pods", "selinux") if name.startswith(f"kubens.{kind}")), "later")
+    return next((kind for beginning, kind in GROUPS if name.startswith(beginning)), "later")
 
 
 first = {}
@@ -119,7 +142,7 @@ for name, modules in groups.items():
     with open(f"{library}/{file}", "wb") as compiled:
         size = compiled.write(marshal.dumps(pairs(modules)))
     for module in modules:
-        later[module.name.split(".")[1]] = (file, size)
+        later[module.name] = (file, size)
 code = bare(compile(parse(start), "start.py", "exec", dont_inherit=True, optimize=2))
 # The compiler takes no code for a constant; the constant that start.py has in its place is replaced afterwards.
 place = ((), ())

@@ -13,20 +13,24 @@ import sys
 FIRST, LATER = (), ()
 
 
-def load_later(name):
-    """The package's __getattr__ (PEP 562), asked by `from kubens import NAME`: load all modules of a group at once."""
-    groups = [group for later, group in LATER if later == name]
-    if not groups:
-        raise AttributeError(name)
-    file, size = groups[0]
-    # What a run makes it keeps to its end, so there is nothing to look for.
-    import gc
+def load_later(package):
+    """A package's __getattr__ (PEP 562), asked by `from PACKAGE import NAME`: load all modules of a group at once."""
 
-    gc.disable()
-    descriptor = posix.open(f"{sys.path[0]}/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
-    run(marshal.loads(posix.read(descriptor, size)))
-    posix.close(descriptor)
-    return getattr(sys.modules["kubens"], name)
+    def load(name):
+        groups = [group for later, group in LATER if later == f"{package.__name__}.{name}"]
+        if not groups:
+            raise AttributeError(name)
+        file, size = groups[0]
+        # What a run makes it keeps to its end, so there is nothing to look for.
+        import gc
+
+        gc.disable()
+        descriptor = posix.open(f"{sys.path[0]}/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
+        run(marshal.loads(posix.read(descriptor, size)))
+        posix.close(descriptor)
+        return getattr(package, name)
+
+    return load
 
 
 def run(modules):
@@ -39,12 +43,13 @@ def run(modules):
         else:
             module.__path__ = [f"{sys.path[0]}/{name}"]
         exec(body, module.__dict__)
+        if name in PACKAGES:
+            module.__getattr__ = load_later(module)
 
 
+PACKAGES = {name.rpartition(".")[0] for name, _ in LATER}
 sys.path.insert(0, sys.argv.pop(1))
-if FIRST:
-    run(FIRST)
-    sys.modules["kubens"].__getattr__ = load_later
+run(FIRST)
 
 from kubens.boot import main  # noqa: E402
 

@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 
-from machine import CHECKOUT, Machine
+from machine import Machine, lowers
 
 CI = os.environ.get("CI") == "true"
-
-# `make releases` makes them; without, the tests boot this computer's release alone.
-TREES = CHECKOUT / os.environ.get("KUBENS_TREES", "build/trees")
+# Whether what takes long is done on all releases, too.
+ALL = os.environ.get("KUBENS_RELEASES") == "all"
 
 
 def _root() -> bool:
@@ -75,9 +74,10 @@ def pytest_make_collect_report() -> Generator[None, Any, None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "lower" in metafunc.fixturenames:
-        trees = sorted(path for path in TREES.glob("*/") if (path / "usr/bin/systemctl").exists())
-        metafunc.parametrize("lower", ["/", *map(str, trees)], ids=["host", *(path.name for path in trees)])
+    """lower: the root of each release. each_lower: in `make check` that of the machine's own alone."""
+    for name, found in (("lower", lowers()), ("each_lower", lowers() if ALL else ["/"])):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, found, ids=lambda path: os.path.basename(path) or "host")
 
 
 # Real container runtimes and virtual machines take trees that `make check-node` and `make check-vm` alone make; these

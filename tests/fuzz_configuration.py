@@ -2,16 +2,20 @@
 
     python tests/fuzz_configuration.py [COUNT [SEED]]
 
-Run within this process, so that a hundred thousand inputs take minutes. An input that breaks a rule is left behind in
-a directory that is named, to be looked at.
+Run within this process, so that a hundred thousand inputs take minutes. Every text that comes out is read here, and by
+systemd: many in one run of systemd-analyze(1), each only once, since most inputs give the same as others. Some outputs
+are shown to it as a whole, together with the units that they are for. An input that breaks a rule is left behind in a
+directory that is named, to be looked at.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,7 +25,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 
-from kubens import boot, config, log, render, sandbox
+from kubens import boot, config, failures, inventory, log, render, sandbox
 from kubens.finding import ERROR, Finding
 from trees import BASE, FULL, POD, Content, build, link, verify
 
@@ -29,12 +33,13 @@ Sections = list[tuple[str, list[tuple[str, str]]]]
 
 SEEDS: dict[str, str] = {
     **{path: content for path, content in FULL.items() if isinstance(content, str)},
-    "/etc/kubens/40-more.conf": "[MountNamespace]\nName=more\nWrap=d e@1\nEnv=f\nAllowSandboxLoss=yes\n"
+    "/etc/kubens/40-more.conf": "[MountNamespace]\nName=more\nWrap=h e@1\nEnv=f\nAllowSandboxLoss=yes\n"
     "WrapCommands=ExecStartPre ExecStart ExecReload\n",
-    "/etc/systemd/system/d.service": "[Service]\nType=oneshot\nExecStartPre=-+/bin/true ; !!/bin/false\n"
+    "/etc/systemd/system/h.service": "[Service]\nType=oneshot\nExecStartPre=-+/bin/true ; !!/bin/false\n"
     'ExecStart=@/bin/sh name -c \'echo "$A" %%\' \\\n  more\nExecStart=:/bin/printf "%%s\\x41" b\\ c\n'
     "ProtectSystem=full\n",
-    "/etc/systemd/system/e@.service": "[Service]\nExecStart=/opt/%p/%i --x=${A}\nWorkingDirectory=-/x\nPrivateTmp=no\n",
+    "/etc/systemd/system/e@.service": "[Service]\nExecStart=/opt/e %p %i --x=${A}\nWorkingDirectory=-/x\n"
+    "PrivateTmp=no\n",
     "/etc/systemd/system/e@1.service.d/x.conf": "[Service]\nWorkingDirectory=/var/%i\nSyslogIdentifier=x%%y\n",
     "/etc/systemd/system/f.service": "[Unit]\nBefore=g.service\n[Service]\nExecStart=sleep 5\nExecSearchPath=/bin\n",
 }
@@ -76,6 +81,10 @@ KEYS = (
 )  # fmt: skip
 
 
+# All that the plan looks at.
+SETTINGS = sorted(inventory.KEYS | {key for _, key, *_ in config.SETTINGS})
+
+
 class Broken(AssertionError):
     """A rule that does not hold."""
 
@@ -93,6 +102,8 @@ def mutated(text: str, chance: random.Random, others: list[str]) -> str:
             piece = other[begin : begin + chance.randint(0, 60)]
         elif chance.random() < 0.05:
             piece = "".join(chr(chance.randrange(1, 0x250)) for _ in range(chance.randint(1, 8)))
+        elif chance.random() < 0.05:
+            piece = f"\n{chance.choice(SETTINGS)}={piece}\n"
         text = text[:place] + piece + text[end:]
     return text
 
@@ -130,11 +141,13 @@ def recorded() -> Iterator[tuple[dict[str, Sections], list[Finding]]]:
     def report(findings: list[Finding], notices: bool = True) -> None:
         said.extend(findings)
 
-    render.text, log.report = text, report
+    render.text = failures.text = text  # type: ignore[attr-defined]
+    log.report = report
     try:
         yield meant, said
     finally:
-        render.text, log.report = make, say
+        render.text = failures.text = make  # type: ignore[attr-defined]
+        log.report = say
 
 
 def read(text: str) -> Sections:
@@ -156,15 +169,27 @@ def read(text: str) -> Sections:
     return found
 
 
+# Texts that were found good, by whether they are a drop-in's, and what they were made of.
+_good: dict[tuple[str, bool], Sections] = {}
+
+
 def check_text(name: str, text: str, meant: dict[str, Sections]) -> None:
     if text not in meant:
         raise Broken(f"{name} was not made by render.text()")
+    key = (text, is_dropin(name))
+    if _good.get(key) == meant[text]:
+        return
     stripped = [(section, [(key, value.strip(" \t")) for key, value in settings]) for section, settings in meant[text]]
     if read(text) != stripped:
         raise Broken(f"{name} does not say what was meant: {stripped}")
     strange = [key for _, settings in stripped for key, _ in settings if key not in KEYS]
-    if strange and (name.endswith(".conf") or "/dropins/" in name):
+    if strange and is_dropin(name):
         raise Broken(f"{name} sets {strange}")
+    _good[key] = meant[text]
+
+
+def is_dropin(path: str) -> bool:
+    return path.endswith(".conf") or "/dropins/" in path
 
 
 def check_pod_text(name: str, text: str) -> None:
@@ -174,22 +199,106 @@ def check_pod_text(name: str, text: str) -> None:
             raise Broken(f"{name} has a line that is none: {line!r}")
 
 
-def check_output(output: str, meant: dict[str, Sections]) -> None:
-    seen = set()
-    for directory, directories, files in os.walk(output):
-        for name in directories + files:
-            path = f"{directory}/{name}"
-            if os.path.islink(path):
-                if not os.path.realpath(path).startswith(f"{output}/"):
-                    raise Broken(f"{path} leads out of the output")
-            elif name in files and name != "namespace.conf" and os.path.getsize(path):
-                with open(path, encoding="utf-8", newline="") as file:
-                    text = file.read()
-                if text.partition("\n")[0].startswith(f"# Made by kubens-generator(8) from {MANIFEST}"):
-                    check_pod_text(path, text)
-                elif text not in seen:
-                    check_text(path, text, meant)
-                seen.add(text)
+def check_output(output: str, meant: dict[str, Sections]) -> dict[str, str]:
+    """Read everything; the path of each text, which may have several."""
+    seen: dict[str, str] = {}
+    inodes: set[int] = set()
+    waiting = [output]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    check_link(entry.path, output)
+                elif entry.is_dir():
+                    waiting.append(entry.path)
+                elif entry.inode() not in inodes and entry.name != "namespace.conf" and entry.stat().st_size:
+                    inodes.add(entry.inode())
+                    with open(entry.path, encoding="utf-8", newline="") as file:
+                        text = file.read()
+                    if text.partition("\n")[0].startswith(f"# Made by kubens-generator(8) from {MANIFEST}"):
+                        check_pod_text(entry.path, text)
+                    elif text not in seen:
+                        check_text(entry.path, text, meant)
+                    seen.setdefault(text, entry.path)
+    return seen
+
+
+def check_link(path: str, output: str) -> None:
+    """Nothing needs to be followed: a link on the way would be one of those that are checked."""
+    target = os.readlink(path)
+    if target.startswith("/") or not os.path.normpath(f"{path}/../{target}").startswith(f"{output}/"):
+        raise Broken(f"{path} leads out of the output: {target}")
+
+
+class Systemd:
+    """What systemd makes of texts: each is asked about once, a thousand in one run."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._asked: set[tuple[str, bool]] = set()
+        # The unit that each text is put into, and what to say of where it came from.
+        self._waiting: dict[str, str] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._asked)
+
+    def add(self, path: str, text: str, origin: str) -> None:
+        """Have a text asked about, with the next thousand. Raises Broken."""
+        key = (text, is_dropin(path))
+        if key in self._asked:
+            return
+        self._asked.add(key)
+        # A drop-in lies in UNIT.d/, or in .kubens/ under the name of its unit.
+        unit = path.split("/")[-2 if path.endswith(".conf") else -1].removesuffix(".d")
+        stem, _, suffix = unit.rpartition(".")
+        name = f"{NUMBERED}{len(self._asked)}{'@' if '@' in stem else ''}.{suffix}"
+        place = self._directory / name
+        self._directory.mkdir(exist_ok=True)
+        if is_dropin(path):
+            place.write_text(EXTENDED[suffix])
+            place = self._directory / f"{name}.d/{NUMBERED}.conf"
+            place.parent.mkdir()
+        place.write_bytes(text.encode("utf-8", "surrogateescape"))
+        self._waiting[name] = f"{path} of {origin}"
+        if len(self._waiting) >= 1000:
+            self.answer()
+
+    def answer(self) -> None:
+        """Ask about those that wait. Raises Broken."""
+        if not self._waiting:
+            return
+        command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *self._waiting]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "SYSTEMD_UNIT_PATH": f"{self._directory}:"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+        bad = [line for line in done.stdout.splitlines() if NUMBERED in line and not re.search(EXCUSED, line)]
+        for line in bad:
+            named = re.search(rf"{NUMBERED}\d+@?(?=\w*\.)", line)
+            origins = [origin for name, origin in self._waiting.items() if named and name.startswith(f"{named[0]}.")]
+            raise Broken(f"systemd says, of {origins or self._directory}: {line}")
+        shutil.rmtree(self._directory)
+        self._waiting.clear()
+
+
+# What the units are called while systemd looks at them.
+NUMBERED = "fuzzed-"
+# What drop-ins are for, by the kind of unit.
+EXTENDED = {"service": "[Service]\nType=oneshot\nExecStart=/bin/true\n", "socket": "[Socket]\nListenStream=7\n"}
+# What systemd may say of a text without the unit that it is for: what is installed, what else is there, and what the
+# unit itself says as well.
+EXCUSED = (
+    r"Command .* is not executable|not loaded, socket cannot be started|Where= setting doesn't match|bad unit file"
+    r"|Ignoring unknown escape sequences|has more than one ExecStart=|Specifier '%.' used in unit configuration"
+    # Of a newer release, like the unit's own.
+    rf"|Unknown key (name )?'({'|'.join(sandbox.KEYS)})' in section '?\[?Service"
+)
 
 
 # Paths that are written, made or removed while somebody watches.
@@ -221,14 +330,14 @@ def generated(root: Path, output: Path) -> tuple[int, list[str]]:
     written: list[str] = []
     _watched = written
     try:
-        status = boot.generate([str(output)], {"KUBENS_ROOT": os.fsencode(root)})
+        status = boot.generate([str(output)], {b"KUBENS_ROOT": os.fsencode(root)})
     finally:
         _watched = None
     return status, [path for path in written if not path.startswith(f"{output}/") or "/../" in path]
 
 
-def try_one(root: Path, output: Path, ask_systemd: bool) -> None:
-    """Generate for one tree. Raises Broken, or whatever the generator raised."""
+def try_one(root: Path, output: Path, ask_systemd: bool) -> dict[str, str]:
+    """Generate for one tree: the path of each text that comes out. Raises Broken, or whatever the generator raised."""
     output.mkdir()
     with recorded() as (meant, findings):
         status, elsewhere = generated(root, output)
@@ -242,35 +351,50 @@ def try_one(root: Path, output: Path, ask_systemd: bool) -> None:
     for finding in findings:
         if not str(finding).isprintable():
             raise Broken(f"not one line of text: {finding!r}")
-    check_output(str(output), meant)
+    texts = check_output(str(output), meant)
     if ask_systemd:
         said = [line for line in verify(root, output).splitlines() if str(output) in line]
         if re.search(UNLOADABLE, "\n".join(said)):
             raise Broken("\n".join(said))
+    return texts
 
 
 # What systemd says of a line that is none. It may find fault with a value that it found fault with before us, too.
 UNLOADABLE = r"Missing '='|Assignment outside|Invalid section header|not valid UTF-8|Unknown section|Failed to parse"
 
 
-def fuzz(count: int, seed: int, directory: Path, every: int = 100) -> None:
-    """Try that many trees; every so many are shown to systemd. Raises Broken with the number of the input."""
+def fuzz(count: int, seed: int, directory: Path, every: int = 50) -> int:
+    """Try that many trees; of so many, one is shown to systemd as a whole. Returns how many different texts came out.
+
+    Raises Broken with the input's number.
+    """
     whole: dict[str, Content] = {**FULL, **SEEDS}
-    root, output = directory / "root", directory / "output"
+    root, outputs = directory / "root", directory / "outputs"
+    systemd = Systemd(directory / "units")
     build(root, whole)
     for number in range(count):
+        if number % 200 == 0:
+            # rm(1) is faster than rmtree(), and fastest with many.
+            subprocess.run(["rm", "-rf", outputs], check=True)
+            outputs.mkdir()
+            gc.collect()
         changes = changed(random.Random(f"{seed} {number}"))
         for path in changes:
             (root / path[1:]).unlink(missing_ok=True)
         build(root, changes)
+        origin = f"input {number} of seed {seed}"
         try:
-            try_one(root, output, number % every == 0)
+            for text, path in try_one(root, outputs / str(number), number % every == 0).items():
+                systemd.add(path, text, origin)
         except Exception as error:
-            raise Broken(f"input {number} of seed {seed}, in {directory}: {type(error).__name__}: {error}") from error
-        shutil.rmtree(output)
+            raise Broken(f"{origin}, in {directory}: {type(error).__name__}: {error}") from error
         for path in changes:
             (root / path[1:]).unlink(missing_ok=True)
         build(root, {path: whole[path] for path in changes if path in whole})
+        if number % 10000 == 9999:
+            print(f"{number + 1} inputs, {systemd.count} different texts", flush=True)
+    systemd.answer()
+    return systemd.count
 
 
 def scratch() -> Path:
@@ -280,10 +404,11 @@ def scratch() -> Path:
 
 
 def main(count: str = "100000", seed: str = "") -> None:
+    gc.disable()  # as in a run of its own
     number = int(seed) if seed else random.randrange(2**32)
     directory = scratch()
     print(f"{count} inputs of seed {number} in {directory}", flush=True)
-    fuzz(int(count), number, directory)
+    print(fuzz(int(count), number, directory), "different texts came out, all of them as they were meant")
     shutil.rmtree(directory)
 
 

@@ -80,6 +80,9 @@ ENVIRONMENT = {
     "TERM": "dumb",
 }
 
+# `make releases` makes them; without, the tests boot this computer's release alone.
+TREES = CHECKOUT / os.environ.get("KUBENS_TREES", "build/trees")
+
 ENTER = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
 
 # Its arguments: the machine's name, and its control group below /sys/fs/cgroup. It covers /run because nspawn
@@ -117,6 +120,11 @@ mkdir "$0"
 """
 
 StrPath = Union[str, "os.PathLike[str]"]
+
+
+def lowers() -> list[str]:
+    """What machines can be made of: this computer's own OS, then the trees of other releases."""
+    return ["/", *sorted(str(path) for path in TREES.glob("*/") if (path / "usr/bin/systemctl").exists())]
 
 
 class MachineError(Exception):

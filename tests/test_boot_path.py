@@ -20,15 +20,17 @@ REFUSED: dict[str, Content] = {
 
 # What a boot without any configuration costs, and all there is.
 NOTHING = ["kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.finding", "kubens.names", "kubens.syntax"]
-FOR_MOUNTS = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
-              "kubens.files", "kubens.finding", "kubens.inventory", "kubens.log", "kubens.lookup", "kubens.names",
-              "kubens.plan", "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.units", "kubens.wrap",
-              "kubens.write"]  # fmt: skip
+FOR_UNITS = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
+             "kubens.files", "kubens.finding", "kubens.inventory", "kubens.lookup", "kubens.names",
+             "kubens.plan", "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.tree", "kubens.units",
+             "kubens.wrap", "kubens.write"]  # fmt: skip
+FOR_FINDINGS = ["kubens.failures", "kubens.log"]
+FOR_MOUNTS = [*FOR_UNITS, *FOR_FINDINGS, "kubens.aliases", "kubens.commandline", "kubens.foreign", "kubens.order"]
 EVERYTHING = [*FOR_MOUNTS, "kubens.netns", "kubens.netns_plan", "kubens.netns_units"]
-FOR_PODS = ["_json", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape", "kubens.pods.host",
-            "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext", "kubens.pods.kube",
-            "kubens.pods.manifest", "kubens.pods.mounts", "kubens.pods.parser", "kubens.pods.quantity",
-            "kubens.pods.units", "kubens.pods_plan"]  # fmt: skip
+FOR_PODS = ["_json", "kubens.manifests", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape",
+            "kubens.pods.host", "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext",
+            "kubens.pods.kube", "kubens.pods.manifest", "kubens.pods.mounts", "kubens.pods.parser",
+            "kubens.pods.quantity", "kubens.pods.units", "kubens.pods_plan"]  # fmt: skip
 PODS: dict[str, Content] = {**POD, "/etc/kubens/pods/bad.json": '{"kind": "Pod"}'}
 
 # Runs start.pyc as if it were the main program, and lists what was imported at its end.
@@ -68,8 +70,8 @@ def imported(interpreter: list[str], program: list[str], root: Path) -> set[str]
         (BASE, NOTHING),
         (MOUNTS, FOR_MOUNTS),
         (FULL, EVERYTHING),
-        (REFUSED, EVERYTHING),
-        ({**BASE, **PODS}, [*FOR_MOUNTS, *FOR_PODS]),
+        (REFUSED, [*EVERYTHING, "kubens.sandbox_rules"]),
+        ({**BASE, **PODS}, [*FOR_UNITS, *FOR_FINDINGS, *FOR_PODS]),
     ],
     ids=["nothing configured", "mount namespaces", "network namespaces", "findings", "pods"],
 )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kubens import config, sandbox
+from kubens import config
 from kubens.config import Configuration
 from kubens.files import Root
+from kubens.sandbox_rules import RULES
 from machine import CHECKOUT
 from trees import BASE, Content, Run, build, generate, link, program, verify
 
@@ -290,8 +291,8 @@ OBSTACLES = {
     "ConfigurationDirectory": "x::ro", "UserNamespacePath": "/run/x", "RootMStack": "/x",
     "SELinuxContext": "system_u:system_r:x_t:s0", "AppArmorProfile": "x", "SmackProcessLabel": "x",
 }  # fmt: skip
-VALUES = {key: OBSTACLES.get(key, "yes") for key, *_ in sandbox.RULES}
-NEUTRAL = {key: f"{key}={neutral}" for key, *_, neutral in sandbox.RULES if neutral is not None}
+VALUES = {key: OBSTACLES.get(key, "yes") for key in RULES}
+NEUTRAL = {key: f"{key}={neutral}" for key, (*_, neutral) in RULES.items() if neutral is not None}
 DOMAINS = ("SELinuxContext", "AppArmorProfile", "SmackProcessLabel")
 
 

@@ -3,6 +3,7 @@
 Every case runs in a mount namespace of its own, where /run is a fresh tmpfs that holds
 
 - ``/run/kubens/mnt``, ``/run/other/mnt``: a pinned mount namespace each, whose ``/run/inside/name`` names it,
+- ``/run/other/env``, as NAME.service leaves it,
 - ``/run/wrong/mnt``: a pinned network namespace,
 - ``/run/stale/mnt``: the plain file that a stopped namespace leaves behind.
 """
@@ -40,6 +41,7 @@ for name in kubens other; do
         echo $name >/run/inside/name
         mkdir '/run/inside/only here'"
 done
+echo KUBENSMNT=/run/other/mnt >/run/other/env
 unshare --net=/run/wrong/mnt true
 set +e
 """
@@ -303,25 +305,44 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
 }
 
 
+# As systemd executes it, but for the PWD that this shell sets.
+BY_SYSTEMD = ("sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "sh")
+
+
+def _received(shell: list[str], result: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """The variables, without what bash does on its own and cannot be told not to."""
+    received = dict(variable.split("=", 1) for variable in result.stdout.split("\0")[:-1])
+    if "--posix" in shell and received.get("SHLVL") == "0":
+        del received["SHLVL"]
+    return received
+
+
 @pytest.mark.parametrize("name", ["kubens", "absent"])
 @pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
 def test_environment(shell: list[str], name: str, env: dict[str, str]) -> None:
-    result = run(shell, "-q", "-n", name, "/usr/bin/env", "-0", env=env, cwd="/tmp")
-    expected = dict(env)
-    if "--posix" in shell:
-        # What bash does on its own and cannot be told not to.
-        expected.setdefault("SHLVL", "0")
-        expected.pop("_", None)
-    received = dict(variable.split("=", 1) for variable in result.stdout.split("\0")[:-1])
+    """One that has no PWD is given the right one, but where systemd executes it: as it is."""
+    command = ("-q", "-n", name, "/usr/bin/env", "-0")
+    expected = {key: value for key, value in env.items() if key != "_" or "--posix" not in shell}
+    assert _received(shell, run(shell, *command, env=env, cwd="/tmp")) == {"PWD": "/tmp", **expected}
+    received = _received(shell, run(shell, *command, env=env, cwd="/tmp", prefix=BY_SYSTEMD))
+    assert received.pop("SYSTEMD_EXEC_PID").isdigit()
+    expected.pop("PWD", None)
     assert received == expected
 
 
-def test_environment_of_a_service_with_a_home(shell: list[str]) -> None:
-    """systemd sets SYSTEMD_EXEC_PID and no PWD."""
-    script = 'HOME=/root SYSTEMD_EXEC_PID=$$ exec "$@"'
-    bare = run(shell, "-q", "/usr/bin/env", prefix=("sh", "-c", script, "sh"))
-    assert "PWD=" not in bare.stdout
-    assert "HOME=/root" in bare.stdout
+def test_environment_of_a_service_of_systemd_247(shell: list[str]) -> None:
+    """systemd is the parent, and says no more."""
+    arguments = [*shell, str(KUBENSENTER), "-q", "-n", "absent", "/usr/bin/env", "-0"]
+    front = ["unshare", "--pid", "--fork", sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
+    own = {"INVOCATION_ID": "0"}
+    of_a_child = {**own, "SYSTEMD_EXEC_PID": "7"}
+    for env, has_pwd in ((own, False), (of_a_child, True), ({}, True)):
+        done = subprocess.run([*front, *arguments], env=env, capture_output=True, text=True)
+        assert ("PWD" in _received(shell, done)) is has_pwd, done.stderr
+
+
+def test_environment_of_a_child_of_a_service(shell: list[str]) -> None:
+    """It inherits SYSTEMD_EXEC_PID, and may have been given a PWD."""
     parents = run(shell, "-q", "/usr/bin/env", env={"HOME": "/", "SYSTEMD_EXEC_PID": "1", "PWD": "/"})
     assert "PWD=/\n" in parents.stdout
 
@@ -369,14 +390,23 @@ print(min(measure.paired(one, other, 30)[2] for _ in range(3)))
 """
 
 
-@pytest.mark.parametrize("arguments", [["-q"], ["-v", "-n", "kubens"]], ids=str)
-def test_it_takes_at_most_twice_as_long_as_nsenter(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "more"),
+    [
+        (["-q"], []),
+        (["-v", "-n", "kubens"], []),
+        (["-q"], ["DEFAULT_KUBENSMNT=/run/other/mnt"]),
+        (["-q"], [f"VARIABLE_{number}=of a service that has many" for number in range(60)]),
+    ],
+    ids=["default", "named", "default elsewhere", "60 variables"],
+)
+def test_it_takes_at_most_twice_as_long_as_nsenter(arguments: list[str], more: list[str]) -> None:
     """As systemd runs it: without HOME. Medians of pairs, of which the best of three: other tests run beside it."""
     mounts = "for number in $(seq 200); do mkdir -p /run/m/$number; mount -t tmpfs tmpfs /run/m/$number; done\n"
     done = subprocess.run(
         ["taskset", "-c", str(min(os.sched_getaffinity(0))), "unshare", "--mount", "--propagation", "private"]
         + ["sh", "-c", STAGE + mounts + 'exec "$@"', "sh"]
-        + ["env", "-i", "INVOCATION_ID=0123456789abcdef", f"PYTHONPATH={KUBENSENTER.parent.parent}/bench"]
+        + ["env", "-i", "INVOCATION_ID=0123456789abcdef", f"PYTHONPATH={KUBENSENTER.parent.parent}/bench", *more]
         + [sys.executable, "-c", COST, str(KUBENSENTER), *arguments, "--", "/usr/bin/true"],
         capture_output=True,
         text=True,

@@ -107,8 +107,8 @@ def test_a_command_that_enters_by_itself_is_not_wrapped_twice(machine: Maker) ->
     assert node.show("b", "DropInPaths") == {"DropInPaths": ""}
 
 
-def test_a_boot_without_an_interpreter_is_to_be_seen(machine: Maker) -> None:
-    node = _node(machine(kmsg=True), "[MountNamespace]\nWrap=a\n", {"a": SLEEP})
+def test_a_boot_without_an_interpreter_is_to_be_seen(machine: Maker, lower: str) -> None:
+    node = _node(machine(lower, kmsg=True), "[MountNamespace]\nWrap=a\n", {"a": SLEEP})
     node.write("/usr/bin/python3", "half of")
     node.boot()
     assert whereabouts(node, "a") == ["host"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from differential import settings
-from kubens import sandbox
+from kubens import sandbox, sandbox_rules
 from kubens.units import Setting, Unit
 from machine import Machine
 
@@ -120,7 +120,7 @@ def _settings(line: str) -> list[tuple[str, str]]:
     return [(key, value.strip()) for key, value in re.findall(r"([A-Z]\w+)=(.*?)(?=\s[A-Z]\w+=|$)", line)]
 
 
-def _obstacles(line: str) -> list[sandbox.Obstacle]:
+def _obstacles(line: str) -> list[sandbox_rules.Obstacle]:
     unit = Unit("a.service", "/a.service")
     for key, value in _settings(line):
         unit.service.setdefault(key, []).append(Setting(value, "/a.service", 1))
@@ -131,7 +131,7 @@ CASES = dict(line.partition("  # ")[::2] for line in ASSIGNMENTS.strip().split("
 
 
 def test_each_rule_has_a_case_that_is_an_obstacle() -> None:
-    assert {one.key for line in CASES for one in _obstacles(line)} == {rule[0] for rule in sandbox.RULES} - DOMAINS
+    assert {one.key for line in CASES for one in _obstacles(line)} == {*sandbox_rules.RULES} - DOMAINS
 
 
 def test_the_table_is_true(machine: Callable[..., Machine], lower: str) -> None:
@@ -139,7 +139,7 @@ def test_the_table_is_true(machine: Callable[..., Machine], lower: str) -> None:
     node = machine(lower)
     settings.prepare(node)
     release = int(re.findall(r"systemd (\d+)", node.systemctl("--version").stdout)[0])
-    since = {rule[0]: rule[1] for rule in sandbox.RULES}
+    since = {key: rule[0] for key, rule in sandbox_rules.RULES.items()}
     expected, tried = {}, {}
     for line, effective_since in CASES.items():
         assignments = _settings(line)
@@ -173,10 +173,14 @@ def test_system_call_sets_that_have_setns(machine: Callable[..., Machine], lower
         if not more:
             break
         found |= more
-    assert found == sandbox._WITH_SETNS
+    assert found == sandbox_rules._WITH_SETNS
 
 
 def test_a_network_namespace_is_no_obstacle_without_private_mounts(machine: Callable[..., Machine], lower: str) -> None:
     node = machine(lower)
     settings.prepare(node)
     assert settings.observe(node, ["PrivateNetwork=yes\nPrivateMounts=no"]) == [settings.FREE]
+
+
+def test_every_setting_with_a_rule_is_looked_for() -> None:
+    assert {*sandbox_rules.RULES} == sandbox._KEYS

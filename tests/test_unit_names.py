@@ -14,7 +14,7 @@ import pytest
 
 from differential.trial import Trial
 from differential.worlds import Link, Piece, World
-from kubens import inventory
+from kubens import aliases, inventory
 from kubens.files import Root
 from kubens.lookup import Lookup
 from kubens.units import Units
@@ -48,7 +48,7 @@ def test_an_instance_that_an_alias_of_its_template_claims_as_well(own: Content, 
     }
     found = units(tmp_path, {**files, f"{OPT}/other.service": SERVICE})
     for listed in ("t@.service", "ta@.service"):
-        assert found.lookup.instances_of(listed) == ["t@x.service", "ta@x.service"]
+        assert aliases.instances_of(found.lookup, listed) == ["t@x.service", "ta@x.service"]
     assert "would be known as t@x.service as well" in unreadable(found, "ta@x.service")
     assert own is MASK or "ta@x.service would be known by this name, too" in unreadable(found, "t@x.service")
     assert not any(unreadable(found, name) for name in ("t@.service", "t@y.service", "ta@y.service"))
@@ -61,8 +61,8 @@ def test_an_instance_of_an_alias_with_a_file_of_its_own_is_nobody_elses(tmp_path
         f"{ETC}/ta@x.service": SERVICE,
     }
     found = units(tmp_path, files)
-    assert found.lookup.instances_of("t@.service") == ["t@x.service"]
-    assert found.lookup.instances_of("ta@.service") == ["t@x.service", "ta@x.service"]
+    assert aliases.instances_of(found.lookup, "t@.service") == ["t@x.service"]
+    assert aliases.instances_of(found.lookup, "ta@.service") == ["t@x.service", "ta@x.service"]
     assert not any(unreadable(found, name) for name in ("t@x.service", "ta@x.service"))
 
 
@@ -75,7 +75,7 @@ def test_an_alias_of_one_instance_gives_it_drop_ins(alias: str, target: str, tmp
         f"{ETC}/{alias}.d/a.conf": MORE,
     }
     found = units(tmp_path, files)
-    assert found.lookup.instances_of("t@.service") == ["t@x.service"]
+    assert aliases.instances_of(found.lookup, "t@.service") == ["t@x.service"]
     unit = found.load("t@x.service")
     assert unit is not None
     assert unit.dropins == [f"{ETC}/{alias}.d/a.conf"]
@@ -85,7 +85,7 @@ def test_an_alias_of_an_instance_of_an_alias(tmp_path: Path) -> None:
     files: dict[str, Content] = {f"{ETC}/t@.service": SERVICE, f"{ETC}/ta@.service": link("t@.service"),
              f"{ETC}/b@x.service": link("ta@x.service"), f"{ETC}/b@x.service.d/a.conf": MORE}  # fmt: skip
     found = units(tmp_path, files)
-    assert found.lookup.instances_of("t@.service") == ["t@x.service"]
+    assert aliases.instances_of(found.lookup, "t@.service") == ["t@x.service"]
     unit = found.load("t@x.service")
     assert unit is not None
     assert unit.dropins == [f"{ETC}/b@x.service.d/a.conf"]

@@ -1,5 +1,6 @@
 """Debian's upgrade from 12 to 13, for real and with members running: whatever the interpreter is in between.
 
+Each with what `make install` installs, whose compiled form stays that of 12, and with the package, which follows.
 `make check-upgrade` makes the tree, in which all packages lie ready, and runs this; it takes some minutes. What an
 interpreter may be is tried one by one as well: tests/test_reload_while_live.py does so in every run of the tests.
 """
@@ -7,14 +8,17 @@ interpreter may be is tried one by one as well: tests/test_reload_while_live.py 
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from kubens_machine import configure, install, service, whereabouts
 from machine import CHECKOUT, Machine
+from package import build_packages, is_compiled_for
 
 TREE = CHECKOUT / os.environ.get("KUBENS_UPGRADE", "build/upgrade/bookworm")
 PYTHON = "/usr/bin/python3"
@@ -24,9 +28,20 @@ UPGRADE = ("apt-get", "--yes", "--no-download", "--option=Dpkg::Options::=--forc
 OURS = ("python", "libc6", "util-linux", "mount", "coreutils", "bash", "dash", "perl", "systemd")
 
 
-def _node(machine: Callable[..., Machine]) -> Machine:
+def _install_package(node: Machine, directory: Path) -> None:
+    (package,) = build_packages(directory).glob("kubens_*.deb")
+    node.install(package, "/root/kubens.deb")
+    command = ["chroot", str(node.tree), "dpkg", "--install", "/root/kubens.deb"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def _node(machine: Callable[..., Machine], packages: Path | None) -> Machine:
+    """packages: where to build the package, if that is to be installed."""
     node = machine(str(TREE), kmsg=True)
-    install(node)
+    if packages:
+        _install_package(node, packages)
+    else:
+        install(node)
     configure(node, f"[MountNamespace]\nWrap={' '.join(MEMBERS)}\n")
     for name in MEMBERS:
         service(
@@ -89,8 +104,11 @@ class Upgrade:
 
 
 @pytest.mark.needs("root", "namespaces", "nspawn")
-def test_members_stay_inside_while_everything_is_replaced(machine: Callable[..., Machine]) -> None:
-    node = _node(machine)
+@pytest.mark.parametrize("installed", ["package", "source"])
+def test_members_stay_inside_while_everything_is_replaced(
+    machine: Callable[..., Machine], tmp_path: Path, installed: str
+) -> None:
+    node = _node(machine, tmp_path if installed == "package" else None)
     upgrade = Upgrade(node)
     seen: Counter[str] = Counter()
     outside: list[tuple[str, str, list[str]]] = []
@@ -108,13 +126,14 @@ def test_members_stay_inside_while_everything_is_replaced(machine: Callable[...,
     node.daemon_reload()
     node.systemctl("restart", "kubens")
     assert whereabouts(node, *MEMBERS) == ["inside"] * len(MEMBERS)
+    assert is_compiled_for(node) == (installed == "package")
     _the_other_release(node)
     for harm in HARMS:
         _harmed(node, harm)
 
 
 def _the_other_release(node: Machine) -> None:
-    """What was compiled for 3.11 runs with 3.13 from its source, whose boot is the same."""
+    """What is not compiled for it runs from its source, whose boot is the same."""
     before = node.kmsg().count("did not run")
     node.kill()
     node.boot()
@@ -167,9 +186,10 @@ def _harmed(node: Machine, harm: str) -> None:
 
 
 @pytest.mark.needs("root", "namespaces", "nspawn")
-def test_the_plug_is_pulled_in_the_middle(machine: Callable[..., Machine]) -> None:
+@pytest.mark.parametrize("installed", ["package", "source"])
+def test_the_plug_is_pulled_in_the_middle(machine: Callable[..., Machine], tmp_path: Path, installed: str) -> None:
     """At the moment in which the packages of the interpreter are being replaced."""
-    node = _node(machine)
+    node = _node(machine, tmp_path if installed == "package" else None)
     upgrade = Upgrade(node)
     while upgrade.go_on() and not upgrade.package.startswith("python3"):
         pass

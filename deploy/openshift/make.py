@@ -11,12 +11,13 @@ sys.path.insert(0, os.path.join(CHECKOUT, "lib"))
 from kubens import render  # noqa: E402
 from kubens.config import MountNamespace  # noqa: E402
 from kubensctl.formats import Json, ignition, yaml_text  # noqa: E402
-from kubensctl.static import KUBENSENTER, Static, StaticUnit  # noqa: E402
+from kubensctl.static import Static, StaticUnit  # noqa: E402
 
 ROLES = ("worker", "master")
 # Both enter by themselves when $KUBENSMNT says where: the kubelet in the wrapper that OpenShift starts it in.
 MEMBERS = ("crio.service", "kubelet.service")
 HEADER = "# Made by `make deploy`; a change here is lost. ../README.md says how to apply it.\n"
+KUBENSENTER = "/usr/local/bin/kubensenter"
 # What people's scripts call where the container-mount-namespace additions were.
 HELPERS = ("nsenterCmns", "nsenterCms")
 HELPER = f"""\
@@ -39,9 +40,9 @@ def static() -> Static:
         sections = (("Unit", render.dependencies(namespace)), ("Service", render.environment(namespace)))
         made.unit(member).dropins["20-kubens.conf"] = _headed(render.text("", sections))
     with open(f"{CHECKOUT}/bin/kubensenter", encoding="utf-8") as kubensenter:
-        made.files[KUBENSENTER] = kubensenter.read()
+        made.files[KUBENSENTER] = (0o755, kubensenter.read())
     for name in HELPERS:
-        made.files[f"/usr/local/bin/{name}"] = HELPER
+        made.files[f"/usr/local/bin/{name}"] = (0o755, HELPER)
     return made
 
 

@@ -11,6 +11,8 @@ from kubens.finding import ERROR, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kubens.config import Configuration
 
 # What the shell in front of us understands; anything else tells it that we never came to an end.
@@ -20,7 +22,7 @@ DONE, DONE_WITH_ERRORS, CRASHED = 64, 65, 70
 def main() -> None:
     """Run as systemd runs generators: NORMAL [EARLY LATE] in sys.argv. Never returns, never raises."""
     try:
-        status = generate(sys.argv[1:], {key.decode(): value for key, value in posix.environ.items()})
+        status = generate(sys.argv[1:], posix.environ)
     except BaseException as error:
         reason = f"internal error, nothing more is generated: {type(error).__name__}: {error}"
         _report([Finding(ERROR, "", 0, "", reason)])
@@ -29,13 +31,13 @@ def main() -> None:
     posix._exit(status)
 
 
-def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
+def generate(arguments: list[str], environment: Mapping[bytes, bytes]) -> int:
     """Generate into arguments[0]; the exit status says how it went."""
     if len(arguments) not in (1, 3):
         _report([Finding(ERROR, "", 0, "", "usage: kubens-generator NORMAL [EARLY LATE]")])
         return DONE_WITH_ERRORS
     output, early = arguments[0], arguments[1] if len(arguments) > 1 else ""
-    root = Root(environment.get("KUBENS_ROOT", b"").decode("utf-8", "surrogateescape"))
+    root = Root(environment.get(b"KUBENS_ROOT", b"").decode("utf-8", "surrogateescape"))
     configuration = config.load(root)
     live = config.load_live(root)
     if not any(map(_has_anything, (configuration, live))) or switched_off(root):
@@ -47,7 +49,7 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
     # Nothing below is needed where nothing is configured.
     from kubens import inventory, plan, write
 
-    search_path = environment.get("SYSTEMD_UNIT_PATH", b"").decode("utf-8", "surrogateescape")
+    search_path = environment.get(b"SYSTEMD_UNIT_PATH", b"").decode("utf-8", "surrogateescape")
     taken = inventory.take(root, configuration, live, search_path)
     made = plan.plan(configuration, taken)
     if taken.unreadable and _has_anything(live):
@@ -56,18 +58,24 @@ def generate(arguments: list[str], environment: dict[str, bytes]) -> int:
         return CRASHED
     missing = write.write(made, output, early)
     _report(made.findings)
-    if any(root.exists(f"{config.LIVE}/{name}") for name in missing):
+    if missing and _any_lives(root, missing):
         return CRASHED  # what lives is not left without its units: the shell in front of us tries once more
     return DONE_WITH_ERRORS if made.has_errors else DONE
 
 
 def _has_anything(configuration: Configuration) -> bool:
     return bool(
-        configuration.mount_namespaces
-        or configuration.has_networks
-        or configuration.has_pods
-        or configuration.findings
+        configuration.mount_namespaces or configuration.has_networks or configuration.has_pods or configuration.findings
     )
+
+
+def _any_lives(root: Root, trees: list[str]) -> bool:
+    """Whether there is a record of one of the trees; of a type of network namespaces, each instance has its own."""
+    try:
+        records = root.names(config.LIVE)
+    except (OSError, Unreadable):
+        return True
+    return any(record == name or record.startswith(f"{name}@") for record in records for name in trees)
 
 
 def _report(findings: list[Finding]) -> None:
@@ -85,6 +93,8 @@ def switched_off(root: Root) -> bool:
     except (OSError, Unreadable):
         return False
     off = False
+    if "kubens=" not in line:
+        return off
     for word in line.replace("\0", " ").split():
         key, _, value = word.partition("=")
         if key == "kubens":

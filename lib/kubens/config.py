@@ -104,6 +104,11 @@ class MountNamespace:
         return self.name + ".service"
 
     @property
+    def makers(self) -> tuple[str, ...]:
+        """The units without which members cannot start."""
+        return (self.unit,)
+
+    @property
     def record_unit(self) -> str:
         return self.name + "-record.service"
 
@@ -121,18 +126,6 @@ class Configuration:
     pods: those whose manifests can be made units of. recorded_pods: of those that live, the units they are made of.
     unreadable: whether there is more of it that could not be read.
     """
-
-    __slots__ = (
-        "findings",
-        "mount_namespaces",
-        "netns_files",
-        "netns_types",
-        "netns_unreadable",
-        "network_namespaces",
-        "pods",
-        "recorded_pods",
-        "unreadable",
-    )
 
     def __init__(self) -> None:
         self.mount_namespaces: dict[str, MountNamespace] = {}
@@ -170,9 +163,9 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
             if name.endswith(".conf") and name[0] != ".":
                 chosen.setdefault(name, f"{directory}/{name}")
             elif f"{directory}/{name}" == PODS_DIRECTORY:
-                from kubens import pods_plan
+                from kubens import manifests
 
-                pods_plan.load(configuration, root)
+                manifests.load(configuration, root)
     for name in sorted(chosen, key=byte_order):
         read_file(configuration, root, chosen[name])
     try:
@@ -204,9 +197,9 @@ def load_live(root: Root) -> Configuration:
             found.netns_types[kind[len("netns-") :]] = f"{LIVE}/{name}"
             continue
         if at and kind == "pod":
-            from kubens import pods_plan
+            from kubens import manifests
 
-            pods_plan.load_live(found, root, instance)
+            manifests.load_live(found, root, instance)
             continue
         recorded = Configuration()
         read_file(recorded, root, f"{LIVE}/{name}/namespace.conf")

@@ -7,39 +7,43 @@ import posix
 from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
 from kubens.files import Unreadable
+from kubens.finding import ERROR, NOTICE, Finding
 from kubens.lookup import Lookup
-from kubens.units import Setting, Unit, Units
+from kubens.units import Unit, Units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from kubens.config import Member
     from kubens.files import Root
     from kubens.finding import Finding
     from kubens.netns import Networks
+    from kubens.order import Chain
     from kubens.pods_plan import Pods
 
 TOOL_DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 # Needed only by some shapes of units; looked for when one comes up.
 OPTIONAL_TOOLS = ("perl", "bash")
-# Where Podman reads what its generator makes services from, and what each kind of file adds to the name.
+# Where Podman reads what its generator makes services from.
 QUADLETS = ("/etc/containers/systemd", "/run/containers/systemd", "/usr/share/containers/systemd")
-_QUADLET_KINDS = {
-    "container": "", "kube": "", "volume": "-volume", "network": "-network", "image": "-image", "build": "-build",
-    "pod": "-pod",
-}  # fmt: skip
 # The search directories that come after a generator's.
 _BELOW_GENERATORS = ("/usr/", "/lib/")
+# How the search directories begin in which units are that come with the system, or are ours.
+_OF_THE_SYSTEM = ("/usr/lib/", "/lib/", "/run/systemd/generator")
 KUBENSENTER = ("/usr/bin/kubensenter", "/usr/local/bin/kubensenter")
 
 # Where systemd looks for a program without a slash (DEFAULT_PATH_NORMAL; /sbin and /bin where /usr is not merged).
 PROGRAM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
-# NAME.service comes after these and all that they come after.
+# The units of namespaces come after these and all that they come after.
 EARLY = frozenset(
     ("basic.target", "local-fs-pre.target", "local-fs.target", "network-pre.target", "network.target",
      "paths.target", "remote-fs-pre.target", "slices.target", "sockets.target", "swap.target", "sysinit.target",
      "cryptsetup.target", "cryptsetup-pre.target", "veritysetup.target", "tmp.mount")
 )  # fmt: skip
 
+_BEFORE = frozenset(("Before",))
 KEYS = (
     frozenset(config.EXEC_SETTINGS)
     | sandbox.KEYS
@@ -53,8 +57,7 @@ class Inventory:
     with files of their own stand under their own names. absent: why, for each None ("not installed", "masked").
     domains: what SELinux would make of members once they are wrapped, by their real name.
     foreign: members that another generator will make, with the file they come from. instances: by template.
-    early: by real unit name, how a unit comes to be ordered before what NAME.service waits for: the setting (None for a
-    .wants link) that starts the chain, and the early unit at its end.
+    early: by real name, the members that are ordered before what their namespaces wait for, as order.find() has them.
     quadlets: services that Podman makes, with the files; None where nobody asked.
     taken: the files of units whose names ours would have. services: what drop-ins say of NAME.service.
     programs: what a name without a slash resolves to, by (name, search path).
@@ -64,33 +67,13 @@ class Inventory:
     unreadable: what of the search path cannot be read, and why.
     """
 
-    __slots__ = (
-        "absent",
-        "domains",
-        "early",
-        "foreign",
-        "instances",
-        "kubensenter",
-        "live",
-        "missing",
-        "networks",
-        "pods",
-        "programs",
-        "quadlets",
-        "services",
-        "taken",
-        "tools",
-        "units",
-        "unreadable",
-    )
-
     def __init__(self) -> None:
         self.units: dict[str, Unit | None] = {}
         self.absent: dict[str, str] = {}
         self.domains: dict[str, list[Finding]] = {}
         self.foreign: dict[str, str] = {}
         self.instances: dict[str, list[str]] = {}
-        self.early: dict[str, tuple[Setting | None, str]] = {}
+        self.early: dict[str, Chain] = {}
         self.services: dict[str, Unit] = {}
         self.taken: dict[str, str] = {}
         self.quadlets: dict[str, str] | None = None
@@ -102,6 +85,15 @@ class Inventory:
         self.networks: Networks | None = None
         self.pods: Pods | None = None
         self.unreadable: tuple[str, str] | None = None
+
+    def absence(self, member: Member, outcome: str) -> Finding:
+        """What to say of a member that has no unit: an ERROR where it will have one that we cannot see."""
+        source = self.foreign.get(member.unit)
+        if source:
+            reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
+            return Finding(ERROR, member.file, member.line, member.unit, reason)
+        reason = f"{self.absent.get(member.unit, 'not installed')}, {outcome}"
+        return Finding(NOTICE, member.file, member.line, member.unit, reason)
 
 
 def take(root: Root, configuration: Configuration, live: Configuration, search_path: str = "") -> Inventory:
@@ -142,7 +134,7 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
         if unit is not None:
             _resolve_programs(inventory, root, unit)
     inventory.unreadable = lookup.unreadable
-    _find_early(inventory, units)
+    _find_early(inventory, units, configuration, live)
     if namespaces and _has_selinux(root):
         from kubens import selinux
 
@@ -171,62 +163,34 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
     unit = inventory.units[name] = units.load(name)
     if unit is None:
         inventory.absent[name] = "masked" if units.lookup.find(name) == "masked" else "not installed"
-        source = _foreign_source(inventory, root, name) if inventory.absent[name] != "masked" else ""
-        if source:
-            inventory.foreign[name] = source
+        if inventory.absent[name] != "masked":
+            from kubens import foreign
+
+            source = foreign.source(root, name, _quadlets(inventory, root))
+            if source:
+                inventory.foreign[name] = source
     elif unit.path.startswith(_BELOW_GENERATORS) and unit.unreadable is None:
         source = _quadlets(inventory, root).get(unit.name, "")
         if source:
             unit.unreadable = (source, 0, f"the generator that reads it makes a unit that comes before {unit.path}")
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
-        inventory.instances[name] = units.lookup.instances_of(name)
+        from kubens import aliases
+
+        inventory.instances[name] = aliases.instances_of(units.lookup, name)
         for instance in inventory.instances[name]:
             _load(inventory, units, root, instance)
 
 
-def _foreign_source(inventory: Inventory, root: Root, name: str) -> str:
-    """The file that another generator will make this unit from, "" where none is known."""
-    if names.suffix(name) != "service":
-        return ""
-    # systemd-sysv-generator(8) leaves .sh out of the name.
-    for path in (f"/etc/init.d/{name[: -len('.service')]}", f"/etc/init.d/{name[: -len('.service')]}.sh"):
-        if root.is_file(path):
-            return path
-    quadlets = _quadlets(inventory, root)
-    return quadlets.get(name) or quadlets.get(names.template_of(name), "")
-
-
 def _quadlets(inventory: Inventory, root: Root) -> dict[str, str]:
-    """The services that podman-systemd.unit(5) makes of files, by name."""
-    if inventory.quadlets is not None:
-        return inventory.quadlets
-    found = inventory.quadlets = {}
-    waiting = [*QUADLETS]
-    while waiting:
-        directory = waiting.pop(0)
-        try:
-            entries = root.entries(directory)
-        except (OSError, Unreadable):
-            continue
-        for name, is_link in entries.items():
-            stem, dot, kind = name.rpartition(".")
-            if dot and kind in _QUADLET_KINDS:
-                for service in (f"{stem}{_QUADLET_KINDS[kind]}.service", *_service_names(root, f"{directory}/{name}")):
-                    found.setdefault(service, f"{directory}/{name}")
-            elif not is_link and name != "users":
-                waiting.append(f"{directory}/{name}")
-    return found
+    """The services that Podman will make, with the files."""
+    if inventory.quadlets is None:
+        inventory.quadlets = {}
+        if any(map(root.exists, QUADLETS)):
+            from kubens import foreign
 
-
-def _service_names(root: Root, path: str) -> list[str]:
-    """What the file wants its service to be called."""
-    try:
-        text = root.read(path) or ""
-    except (OSError, Unreadable):
-        return []
-    sections = syntax.parse(text, frozenset(("ServiceName",))).sections
-    return [f"{value}.service" for section in sections for _, value, _ in section.assignments]
+            inventory.quadlets = foreign.quadlets(root)
+    return inventory.quadlets
 
 
 def tool(root: Root, name: str) -> str:
@@ -251,46 +215,61 @@ def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
         inventory.programs[command.program, search] = next((p for p in found if root.is_executable(p)), "")
 
 
-def _find_early(inventory: Inventory, units: Units) -> None:
-    """Find the units that are ordered before what NAME.service waits for."""
+def _find_early(inventory: Inventory, units: Units, *configurations: Configuration) -> None:
+    """Find the members that are ordered before what their namespaces wait for."""
     members = {unit.name: unit for unit in inventory.units.values() if unit is not None}
-    ordered = {name for name in members if not name.endswith(".socket")}
-    for target in sorted(EARLY):
-        # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are
-        # relieved of those.
-        if target.endswith(".target"):
-            for name in units.lookup.wanted_by(target, ordered):
-                inventory.early.setdefault(name, (None, target))
-    for name, unit in members.items():
-        if name not in inventory.early:
-            step = _before_namespace(units, unit)
-            if step is not None:
-                inventory.early[name] = step
+    written, touched = _local_units(units.lookup, inventory.units)
+    sockets = {name for name in members if name.endswith(".socket")}
+    among = (members.keys() - sockets).union(written)
+    # A target comes after whatever it wants (systemd.target(5), "Default Dependencies"); sockets that join are relieved
+    # of those.
+    wanted: dict[str, Chain] = {}
+    found = units.lookup.wanted_by([name for name in EARLY if name.endswith(".target")])
+    for target, name in sorted((target, name) for target, listed in found for name in among.intersection(listed)):
+        wanted.setdefault(name, (None, target))
+    before = [setting for unit in members.values() for setting in unit.unit.get("Before", ())]
+    # Order among members alone leads nowhere; a socket comes before what it starts.
+    if wanted or touched or sockets or any(not members.keys() >= {*setting.value.split()} for setting in before):
+        from kubens import order
+
+        makers = order.makers(inventory, configurations)
+        inventory.early = order.find(units, members, makers, wanted, written, touched)
 
 
-def _before_namespace(units: Units, unit: Unit) -> tuple[Setting | None, str] | None:
-    """Whether a unit's Before= leads to what NAME.service waits for: the setting that starts the chain, its end."""
-    seen = {unit.name}
-    chains = _before(unit)
-    while chains:
-        name, start = chains.pop()
-        if name in EARLY:
-            return start, name
-        if name in seen or not names.kind(name):
+def _local_units(lookup: Lookup, known: Container[str]) -> tuple[list[str], list[str]]:
+    """Of the units that are not known already, those that have a file outside of the system's own directories, and
+    those of them, or with drop-ins there, in which there is something of order with any but those that are known.
+
+    What comes with the system is not looked at: to read it would take longer than all the rest.
+    """
+    written: list[str] = []
+    touched: list[str] = []
+    for directory, present in lookup.places.items():
+        if directory.startswith(_OF_THE_SYSTEM):
             continue
-        seen.add(name)
-        following = units.load(name)
-        if following is not None:
-            chains += [(further, start) for further, _ in _before(following)]
-    return None
+        for name in present:
+            unit = name[:-2] if name[-2:] == ".d" else name
+            if unit not in known and names.kind(unit):
+                if present[name] and name not in lookup.links_by_target(names.suffix(unit)).get(name, ()):
+                    continue  # another name of a unit that is looked at by its own
+                if unit is name:
+                    written.append(unit)
+                if _has_order(lookup.root, f"{directory}/{name}", known):
+                    touched.append(unit)
+    return written, touched
 
 
-def _before(unit: Unit) -> list[tuple[str, Setting]]:
-    """The units that a unit is ordered before, with the setting that says so (an empty one resets the list)."""
-    found: list[tuple[str, Setting]] = []
-    for setting in unit.unit.get("Before", ()):
-        found = found + [(name, setting) for name in setting.value.split()] if setting.value else []
-    if unit.name.endswith(".socket"):
-        # Comes before what it starts; systemd.socket(5).
-        found.append((unit.started, Setting(unit.started, unit.path, 0)))
-    return found
+def _has_order(root: Root, path: str, known: Container[str]) -> bool:
+    """Whether a unit comes before any but those that are known; with a directory of drop-ins, also after any."""
+    try:
+        files = [f"{path}/{name}" for name in root.files(path, ".conf")] if path[-2:] == ".d" else [path]
+        texts = [root.read(file) or "" for file in files]
+    except (OSError, Unreadable):
+        return False
+    for text in texts:
+        if "After" in text and files[0] is not path:
+            return True
+        for section in syntax.parse(text, _BEFORE).sections if "Before" in text else ():
+            if any(name not in known for _, value, _ in section.assignments for name in value.split()):
+                return True
+    return False

@@ -58,6 +58,12 @@ class NetworkNamespace:
         return [f"netns-{kind}@{self.name}.service" for kind in self.types] or [self.maker]
 
     @property
+    def makers(self) -> tuple[str, ...]:
+        """The units without which members cannot start."""
+        outside = [unit.replace("netns-", "netns_outside-", 1) for unit in self.units if unit != self.maker]
+        return (self.maker, *outside, *self.units)
+
+    @property
     def record(self) -> str:
         """The name of the directory that holds what it is made of."""
         return f"netns@{self.name}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from kubens import config, names, netns, netns_units, plan, render, wrap
+from kubens import config, names, netns, netns_units, render, wrap
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
-from kubens.plan import Tree
+from kubens.tree import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.config import Configuration, Member, MountNamespace
     from kubens.inventory import Inventory
     from kubens.netns import NetworkNamespace, Networks
-    from kubens.plan import Plan
+    from kubens.tree import Plan
     from kubens.units import Unit
 
 _DROPIN = "zz-kubens-netns.conf"
@@ -73,7 +73,7 @@ def _add_type(made: Plan, kind: str, networks: Networks) -> None:
         else:
             tree.files[unit] = text
     if tree.files:
-        tree.digest = plan.digest(tree)
+        tree.seal()
         made.trees.append(tree)
 
 
@@ -136,7 +136,7 @@ class _Builder:
         for target in namespace.wanted_by:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
-        tree.digest = plan.digest(tree)
+        tree.seal()
         if namespace.recorded:
             tree.files[namespace.record_unit] = render.record_service(
                 namespace.record, namespace.maker, tree.digest, self._inventory.tools
@@ -184,7 +184,7 @@ class _Builder:
         unit = inventory.units.get(member.unit)
         instances = [inventory.units.get(name) for name in inventory.instances.get(member.unit, ())]
         if unit is None and not any(instances):
-            finding = plan.absent(member, inventory, "not joined")
+            finding = inventory.absence(member, "not joined")
             self.findings.append(finding)
             return finding.severity != ERROR
         if unit is not None and self._joined.get(unit.name) == namespace.name:
@@ -203,8 +203,13 @@ class _Builder:
             if not name:
                 reason = "no drop-in can sort after this one: rename it"
                 refusals.append(Finding(ERROR, one.dropins[-1] if one.dropins else one.path, 0, one.name, reason))
+            early = self._inventory.early.get(one.name)
+            if early is not None:
+                from kubens import order
+
+                self.findings.append(order.finding(one, early, "network namespaces wait", is_live))
             self.findings += refusals
-            if refusals and not is_live:
+            if (refusals or early) and not is_live:
                 self._refused[one.name] = None
                 added = False
                 continue
@@ -221,7 +226,7 @@ class _Builder:
         units = self._inventory.units
         template = names.template_of(unit)
         family = [unit, template, *self._inventory.instances.get(template, ())]
-        name = wrap.dropin_name([one for one in map(units.get, family) if one is not None])
+        name = wrap.dropin_name(wrap.last_dropin([one for one in map(units.get, family) if one is not None]))
         name = name and name[: -len("kubens.conf")] + _DROPIN[len("zz-") :]
         return name if len(name.encode("utf-8", "surrogateescape")) <= 255 else ""
 
@@ -235,12 +240,6 @@ class _Builder:
         if other is not None:
             reason = f"has joined network namespace {other} already: it can be in one only"
             found.append(Finding(ERROR, *declared, reason))
-        early = self._inventory.early.get(unit.name)
-        if early is not None:
-            setting, target = early
-            where = (setting.file, setting.line) if setting else (unit.path, 0)
-            reason = f"is ordered before {target}, which network namespaces wait for: they would wait for each other"
-            found.append(Finding(ERROR, *where, unit.name, reason))
         for key, settings in (("NetworkNamespacePath", unit.service), ("JoinsNamespaceOf", unit.unit)):
             setting = settings[key][-1] if key in settings else None
             if setting is not None and setting.value not in ("", namespace.path):
@@ -322,7 +321,9 @@ class _Builder:
             f"kept from starting outside network namespace {namespace.name}: {refusals[0]}; mend it, or: "
             f"systemctl stop {' '.join(namespace.units)}"
         )
-        settings = render.blocked(reason, self._inventory.tools)
+        from kubens import failures
+
+        settings = failures.blocked(reason, self._inventory.tools)
         if names.suffix(member.unit) == "socket":
             unit = [*_LATE_SOCKET, *self._bond(namespace)]
             sections = (("Unit", unit), ("Socket", [pair for pair in settings if "Pre" in pair[0]]))

@@ -5,46 +5,13 @@ from __future__ import annotations
 from kubens import escape, execs, names, render, sandbox, wrap
 from kubens.config import LIVE, WRAP, MountNamespace
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
+from kubens.tree import Plan, Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.config import Configuration, Member
     from kubens.inventory import Inventory
     from kubens.units import Unit
-
-
-class Tree:
-    """All that one namespace puts into the output directory: either the whole of it comes out, or nothing.
-
-    files: text by path; units lie at the top, drop-ins in UNIT.d/. early: text by name of units that must come before
-    those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives.
-    digest: tells one tree from another. needs: the names of trees without which this one is of no use.
-    """
-
-    __slots__ = ("digest", "early", "files", "links", "name", "needs", "record")
-
-    def __init__(self, name: str, record: str) -> None:
-        self.name = name
-        self.record = record
-        self.needs: list[str] = []
-        self.digest = ""
-        self.files: dict[str, str] = {}
-        self.early: dict[str, str] = {}
-        self.links: dict[str, str] = {}
-
-
-class Plan:
-    """trees: one a namespace, in the order configured. findings: all there is to say."""
-
-    __slots__ = ("findings", "trees")
-
-    def __init__(self) -> None:
-        self.trees: list[Tree] = []
-        self.findings: list[Finding] = []
-
-    @property
-    def has_errors(self) -> bool:
-        return any(finding.severity == ERROR for finding in self.findings)
 
 
 def plan(configuration: Configuration, inventory: Inventory) -> Plan:
@@ -98,23 +65,6 @@ def _merged(configured: MountNamespace | None, live: MountNamespace) -> MountNam
     return merged
 
 
-def absent(member: Member, inventory: Inventory, outcome: str) -> Finding:
-    """What to say of a member that has no unit: an ERROR where it will have one that we cannot see."""
-    source = inventory.foreign.get(member.unit)
-    if source:
-        reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
-        return Finding(ERROR, member.file, member.line, member.unit, reason)
-    reason = f"{inventory.absent.get(member.unit, 'not installed')}, {outcome}"
-    return Finding(NOTICE, member.file, member.line, member.unit, reason)
-
-
-def digest(tree: Tree) -> str:
-    """Eight hexadecimal digits: the tree as one number, modulo a prime (2^30 - 35), which needs nothing imported."""
-    texts = [tree.record, *(text for files in (tree.files, tree.early) for pair in files.items() for text in pair)]
-    number = int.from_bytes("\n".join(texts).encode("utf-8", "surrogateescape"), "big")
-    return f"{number % 1073741789:08x}"
-
-
 class _Builder:
     """Makes the tree of one namespace, or finds out why there can be none."""
 
@@ -162,7 +112,7 @@ class _Builder:
             namespace.name, self._members, namespace.when_missing, origin, tools, namespace.recorded
         )
         tree.files.update(self._dropins)
-        tree.digest = digest(tree)
+        tree.seal()
         if namespace.recorded:
             record = render.record_service(namespace.name, namespace.unit, tree.digest, tools)
             tree.files[namespace.record_unit] = record
@@ -198,7 +148,7 @@ class _Builder:
         unit = inventory.units.get(member.unit)
         instances = [inventory.units.get(name) for name in inventory.instances.get(member.unit, ())]
         if unit is None and not any(instances):
-            finding = absent(member, inventory, "not wrapped")
+            finding = inventory.absence(member, "not wrapped")
             self.findings.append(finding)
             return finding.severity != ERROR
         if unit is not None and unit.name in self._tried and names.kind(self._tried[unit.name]) != names.TEMPLATE:
@@ -206,7 +156,8 @@ class _Builder:
             self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
         # An instance with files of its own does not follow its template. Its drop-in hides the template's, by the name.
         units = [one for one in (unit, *instances) if one is not None and one.name not in self._tried]
-        name, last = wrap.dropin_name(units), wrap.last_dropin(units)
+        last = wrap.last_dropin(units)
+        name = wrap.dropin_name(last)
         added = True
         for one in units:
             self._tried[one.name] = member.unit
@@ -244,10 +195,16 @@ class _Builder:
                 text = wrap.dropin(unit, member, self._namespace, self._inventory, self._bond)
             except escape.Unwritable as error:
                 refusals.append(Finding(ERROR, unit.path, 0, unit.name, str(error)))
+        self.findings += refusals
+        is_live = self._live is not None and member.unit in self._live.members
+        early = self._inventory.early.get(unit.name)
+        if early is not None:
+            from kubens import order
+
+            self.findings.append(order.finding(unit, early, f"{self._namespace.unit} waits", is_live))
+        if (refusals or early) and not is_live:
+            return False
         if refusals:
-            self.findings += refusals
-            if self._live is None or member.unit not in self._live.members:
-                return False
             text = self._blocked(member, refusals)
         else:
             self.findings += wrap.losses(unit, member.mode, self._namespace)[1]
@@ -264,5 +221,7 @@ class _Builder:
         reason = (
             f"kept from starting outside namespace {name}: {refusals[0]}; mend it, or: systemctl stop {name}.service"
         )
-        blocked = render.blocked(reason, self._inventory.tools)
+        from kubens import failures
+
+        blocked = failures.blocked(reason, self._inventory.tools)
         return render.text(f"{member.file}:{member.line}", (("Unit", self._bond), ("Service", blocked)))

@@ -102,8 +102,7 @@ def mount_namespace_service(
         ("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {directory}"),
     ]
     if record:
-        settings.append(("ExecStopPost", f"{tool['rm']} -rf {LIVE}/{name} {LIVE}/.{name}"))
-        settings.append(("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {LIVE}"))
+        settings += drop_record(name, tool)
     unit = [
         ("Description", f"Shared mount namespace {escape.value(name)}"),
         ("Documentation", DOCUMENTATION),
@@ -172,10 +171,26 @@ def shell(tool: Mapping[str, str], script: str, *parameters: str) -> str:
     return " ".join([tool["sh"], "-c", f'"{quoted}"', *map(escape.word, parameters)])
 
 
+# The record is a link, replaced by one rename(2), and what it was stays until the next time: a reload may come and read
+# on, at any moment.
+KEEP = """\
+set -e; store=$1/.$2.d; new=1; [ ! "$1/$2" -ef "$store/1" ] || new=2;
+mkdir -p "$store"; rm -rf "$store/$new"; cp -RT "$0" "$store/$new";
+ln -sfT ".$2.d/$new" "$store/new"; mv -T "$store/new" "$1/$2"
+"""
+
+
 def keep_record(name: str, tool: Mapping[str, str]) -> str:
-    """The command that keeps what the generator left, replacing what was kept at once: a reload may come any time."""
-    keep = 'mkdir -p "$1" && rm -rf "$1/.$2" && cp -RT "$0" "$1/.$2" && rm -rf "$1/$2" && mv -T "$1/.$2" "$1/$2"'
-    return shell(tool, keep, f"{GENERATED}/{name}", LIVE, name)
+    """The command that keeps what the generator left, in the place of what was kept before."""
+    return shell(tool, KEEP, f"{GENERATED}/{name}", LIVE, name)
+
+
+def drop_record(name: str, tool: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The commands that remove what was kept."""
+    return [
+        ("ExecStopPost", f"{tool['rm']} -rf {LIVE}/{name} {LIVE}/.{name}.d"),
+        ("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {LIVE}"),
+    ]
 
 
 def record_service(name: str, maker: str, digest: str, tools: Mapping[str, str] | None = None) -> str:
@@ -216,40 +231,6 @@ def environment(namespace: MountNamespace) -> list[tuple[str, str]]:
     if namespace.when_missing == "host":
         return [("EnvironmentFile", f"-/run/{namespace.name}/env")]
     return [("Environment", f"KUBENSMNT={namespace.pin}")]
-
-
-def blocked(reason: str, tools: Mapping[str, str]) -> list[tuple[str, str]]:
-    """[Service] settings with which a unit fails at its start, saying why, before it runs anything of its own."""
-    return [
-        ("ExecCondition", ""),
-        ("ExecStartPre", ""),
-        ("ExecStartPre", f"+{tools['printf']} {_line(reason)}"),
-        ("ExecStartPre", f"+{tools['false']}"),
-        ("SuccessExitStatus", ""),
-    ]
-
-
-def problems_service(findings: Iterable[str], tools: Mapping[str, str] | None = None) -> str:
-    """kubens-problems.service: fails at boot, with one line for each finding."""
-    tool = tools or TOOLS
-    lines = list(findings)
-    count = f"{len(lines)} problems" if len(lines) != 1 else "1 problem"
-    unit = [
-        ("Description", f"kubens found {count} in its configuration"),
-        ("Documentation", DOCUMENTATION),
-    ]
-    service = [("Type", "oneshot"), ("SyslogIdentifier", "kubens-generator"), ("SyslogLevel", "err")]
-    service += [("ExecStart", f"{tool['printf']} {_line(line)}") for line in lines]
-    service += [
-        ("ExecStart", f"{tool['printf']} {_line('Mend it, then: kubensctl check; systemctl daemon-reload')}"),
-        ("ExecStart", tool["false"]),
-    ]
-    return text("", (("Unit", unit), ("Service", service)))
-
-
-def _line(message: str) -> str:
-    """printf(1)'s arguments for one line."""
-    return f'"%%s\\\\n" {escape.word(message)}'
 
 
 def namespace_conf(namespace: MountNamespace, members: Iterable[Member]) -> str:

@@ -13,10 +13,18 @@ LINE_MAX = 1024 * 1024
 
 
 # What the name of a section and the path of a program must not hold: string_is_safe().
-UNSAFE = frozenset("\"'\\\x7f") | frozenset(map(chr, range(32)))
+UNSAFE = frozenset(
+    "\"'\\\x7f\0\x01\x02\x03\x04\x05\x06\a\b\t\n\v\f\r\x0e\x0f"
+    "\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f"
+)
 
-# Most headers are one of these.
+# Most headers are one of these, and what nobody asks for is mostly a blank line or one of those.
 _HEADERS = frozenset(("[Unit]", "[Service]", "[Install]"))
+_COMMON = frozenset(
+    ("", "After", "Delegate", "Description", "Documentation", "Environment", "EnvironmentFile", "KillMode",
+     "LimitNOFILE", "OOMScoreAdjust", "Requires", "Restart", "RestartSec", "StartLimitInterval", "TasksMax", "WantedBy",
+     "Wants")
+)  # fmt: skip
 
 
 class Section:
@@ -62,18 +70,19 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
     doubtful = len(text) > LINE_MAX // 4 or not text.isascii()
     plain = frozenset() if wanted is None or doubtful else wanted
     for number, logical in _logical_lines(text):
-        # What it comes to further down for nearly every line, sooner.
-        first = logical[:1]
-        if first == "[" and logical in _HEADERS:
-            assignments = parsed.begin(logical[1:-1], number)
-            continue
-        if plain and first not in "[ \t":
+        if plain:
+            # What it comes to further down for nearly every line, sooner.
             key, equals, value = logical.partition("=")
             if key in plain:
                 if equals and assignments is not None:
                     assignments.append((key, value.strip(BLANKS), number))
                 continue
-            if key[-1:] not in BLANKS:
+            if key in _COMMON:
+                continue
+            if key in _HEADERS and not equals:
+                assignments = parsed.begin(key[1:-1], number)
+                continue
+            if key and key[0] not in "[ \t" and key[-1] not in BLANKS:
                 continue  # a comment, or not wanted
         line = logical.strip(BLANKS)
         if not line or line[0] in "#;":

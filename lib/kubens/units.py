@@ -73,6 +73,8 @@ class Units:
         self._parsed: dict[str, syntax.Parsed] = {}
         self._texts: dict[str, syntax.Parsed] = {}
         self._loaded: dict[str, Unit | None] = {}
+        # the texts of units that are not on disk yet, by where they will be
+        self._defined: dict[str, str] = {}
         # directory → the names of the drop-ins in it
         self._listed: dict[str, list[str]] = {}
 
@@ -93,7 +95,7 @@ class Units:
     def define(self, name: str, path: str, text: str) -> None:
         """Count in a unit that we will have written to a path, unless there is one of that name already."""
         if self.lookup.add(name, path.rpartition("/")[0]):
-            self._parsed[path] = syntax.parse(text, self._wanted)
+            self._defined[path] = text
 
     def _load(self, name: str) -> Unit | None:
         lookup = self.lookup
@@ -104,10 +106,15 @@ class Units:
         unit = Unit(name if plain else lookup.real_name(name, path), path)
         if not self._apply(unit, path, fragment=True):
             return None
-        if unit.unreadable is None and not plain:
-            reason = lookup.ambiguity(unit.name, path)
-            unit.unreadable = (path, 0, reason) if reason else None
-        unit.dropins = self._find_dropins(unit, [name] if plain else lookup.all_names(name, path))
+        unit_names = [name]
+        if not plain:
+            from kubens import aliases
+
+            reason = aliases.ambiguity(lookup, unit.name, path) if unit.unreadable is None else ""
+            if reason:
+                unit.unreadable = (path, 0, reason)
+            unit_names = aliases.all_names(lookup, name, path)
+        unit.dropins = self._find_dropins(unit, unit_names)
         for dropin in unit.dropins:
             self._apply(unit, dropin, fragment=False)
         if "ExecSearchPath" in unit.service and 0 < lookup.release() < 250:
@@ -155,7 +162,7 @@ class Units:
         parsed = self._parsed.get(path)
         if parsed is None:
             try:
-                text = self._root.read(path)
+                text = self._defined[path] if path in self._defined else self._root.read(path)
             except (OSError, Unreadable) as error:
                 unit.unreadable = (path, 0, str(error))
                 return not fragment or not self._root.is_null(path)
@@ -171,6 +178,8 @@ class Units:
                 self._parsed[path] = parsed
         own = "Socket" if unit.name.endswith(".socket") else "Service"
         for section in parsed.sections:
+            if not section.assignments:
+                continue
             if section.name == own:
                 into = unit.service
             elif section.name == "Unit":
@@ -179,10 +188,10 @@ class Units:
                 continue
             for key, value, line in section.assignments:
                 setting = Setting(value, path, line)
-                reason = _take(key, setting) if key in _WITH_SYNTAX and into is unit.service else ""
-                if reason == IGNORED:
-                    continue
+                reason = _take(key, setting) if value and key in _WITH_SYNTAX and into is unit.service else ""
                 if reason:
+                    if reason == IGNORED:
+                        continue
                     # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
                     if key not in _KNOWN_TO_ALL:
                         unit.unreadable = (path, line, f"{key}= is not known to every release of systemd, and {reason}")
@@ -208,15 +217,15 @@ _KNOWN_TO_ALL = _WITH_SYNTAX - {"ExecReloadPost"}
 
 
 def _take(key: str, setting: Setting) -> str:
-    """Parse a value with a syntax of its own. Why systemd stops reading the file there (-ENOEXEC), or IGNORED."""
+    """Parse a value with a syntax of its own, not empty. Why systemd stops reading there (-ENOEXEC), or IGNORED."""
     value = setting.value
     if key != "WorkingDirectory":
-        if value:
-            setting.commands, bad = command.parse(value)
-            for one in setting.commands:
-                one.file, one.line = setting.file, setting.line
-            if bad is not None and bad.fatal:
-                return str(bad)
+        setting.commands, bad = command.parse(value)
+        for one in setting.commands:
+            one.file = setting.file
+            one.line = setting.line
+        if bad is not None and bad.fatal:
+            return str(bad)
     else:
         directory = value[1:] if value.startswith("-") else value
         if directory and directory != "~" and (directory[0] not in "/%" or ".." in directory.split("/")):

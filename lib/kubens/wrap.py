@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kubens.command import Command
     from kubens.config import Member, MountNamespace
     from kubens.inventory import Inventory
+    from kubens.sandbox_rules import Obstacle
     from kubens.units import Unit
 
 # Which ends last among all drop-ins of a unit, unless somebody chose a name like it.
@@ -35,12 +36,6 @@ def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Invent
     if untold:
         file, line, reason = untold
         found.append(Finding(ERROR, file, line, unit.name, f"what systemd would run cannot be told: {reason}"))
-    early = inventory.early.get(unit.name)
-    if early is not None:
-        setting, target = early
-        where = (setting.file, setting.line) if setting else (unit.path, 0)
-        reason = f"is ordered before {target}, which {namespace.unit} waits for: they would wait for each other"
-        found.append(Finding(ERROR, *where, unit.name, reason))
     for obstacle in sandbox.obstacles(unit):
         if mode == ENV and obstacle.reason is sandbox.DOMAIN:
             continue
@@ -58,7 +53,7 @@ def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Invent
     return found
 
 
-def _obstacle(obstacle: sandbox.Obstacle, unit: Unit) -> Finding:
+def _obstacle(obstacle: Obstacle, unit: Unit) -> Finding:
     setting = obstacle.setting
     advice = "reset it in a drop-in"
     if obstacle.neutral is not None:
@@ -123,6 +118,8 @@ def losses(unit: Unit, mode: str, namespace: MountNamespace) -> tuple[list[tuple
 
 def last_dropin(units: list[Unit]) -> str:
     """The drop-in of these units whose name sorts last, "" where there is none."""
+    if len(units) == 1:
+        return units[0].dropins[-1] if units[0].dropins else ""
     last, order = "", b""
     for unit in units:
         # They are in this order in each.
@@ -132,9 +129,9 @@ def last_dropin(units: list[Unit]) -> str:
     return last
 
 
-def dropin_name(units: list[Unit]) -> str:
-    """The name that sorts after every other drop-in of these units, a template and its instances; "" for none."""
-    last = last_dropin(units).rpartition("/")[2]
+def dropin_name(last: str) -> str:
+    """The name that sorts after every other drop-in, of which this is the last; "" for none."""
+    last = last[last.rfind("/") + 1 :]
     if byte_order(last) < _DROPIN:
         return DROPIN
     # "~" comes after the "." of ".conf".

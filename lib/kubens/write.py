@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import posix
 
-from kubens import render
 from kubens.finding import ERROR, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kubens.plan import Plan, Tree
+    from kubens.tree import Plan, Tree
 
 PROBLEMS = "kubens-problems.service"
 _CANCELED = 125  # ECANCELED
@@ -59,16 +58,18 @@ def write(plan: Plan, output: str, early: str = "") -> list[str]:
 
 def _write_problems(errors: list[str], output: str) -> None:
     wants = f"{output}/multi-user.target.wants"
-    _make_file(f"{output}/{PROBLEMS}", render.problems_service(errors))
+    from kubens import failures
+
+    _make_file(f"{output}/{PROBLEMS}", failures.problems_service(errors))
     _make_directory(wants)
     _make_link(f"../{PROBLEMS}", f"{wants}/{PROBLEMS}")
 
 
 def _write_tree(tree: Tree, output: str, early: str) -> None:
     final, staging = f"{output}/.kubens/{tree.name}", f"{output}/.kubens/{tree.name}.new"
-    _remove_tree(final)
-    _remove_tree(staging)
-    _make_directory(f"{output}/.kubens")
+    if not _make_directory(f"{output}/.kubens"):
+        _remove_tree(final)
+        _remove_tree(staging)
     _make_directory(staging)
     _make_directory(f"{staging}/units")
     _make_file(f"{staging}/namespace.conf", tree.record)
@@ -117,11 +118,13 @@ def _take_back(tree: Tree, output: str, early: str) -> None:
             continue
 
 
-def _make_directory(path: str) -> None:
+def _make_directory(path: str) -> bool:
+    """Make a directory, where there is none; whether there was none."""
     try:
         posix.mkdir(path, 0o755)
     except FileExistsError:
-        pass
+        return False
+    return True
 
 
 def _make_link(target: str, path: str) -> None:

@@ -13,7 +13,7 @@ from kubens.finding import ERROR, Finding
 from kubens.inventory import Inventory
 from kubens.lookup import Lookup
 from kubens.netns import NetworkNamespace
-from kubens.plan import Plan
+from kubens.tree import Plan
 from kubens.units import Unit, Units
 
 # A namespace as configured, of either kind.

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from kubens import config, pods_plan
+from kubens import config, manifests
 from kubens.files import Root
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
 from kubens.pods.errors import PodError
@@ -155,7 +155,7 @@ def _manifests(root: Root, files: list[str]) -> list[tuple[Root, str]]:
 def check_file(root: Root, reader: Root, path: str) -> list[Finding]:
     """All there is to say about a manifest, of the pod that it would be in the machine below root."""
     name = path.rpartition("/")[2][: -len(".json")]
-    pod, made = pods_plan.read_file(reader, name, path)
+    pod, made = manifests.read_file(reader, name, path)
     findings = list(pod.findings)
     if made:
         configuration = config.load(root)
@@ -197,7 +197,7 @@ def _tree_findings(root: Root, pod: HostPod, app: HostApp) -> list[Finding]:
 def run_prepare(arguments: argparse.Namespace) -> int:
     root = Root(arguments.root)
     path = f"{config.PODS_DIRECTORY}/{arguments.name}.json"
-    pod, made = pods_plan.read_file(root, arguments.name, path)
+    pod, made = manifests.read_file(root, arguments.name, path)
     out = terminal.standard_error()
     if not made:
         report.show(out, root, [finding for finding in pod.findings if finding.severity == ERROR])

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import kubens
-from kubens import config, inventory, names, plan, render
+from kubens import config, inventory, names, netns, netns_units, plan, render
 from kubens.config import Configuration
-from kubens.files import Root, Unreadable
-from kubens.finding import WARNING, Finding
-from kubens.inventory import Inventory
-from kubens.units import Unit
+from kubens.files import Root
+from kubens.finding import ERROR, WARNING, Finding
+from kubens.lookup import Lookup
+from kubensctl import carried, drift
+from kubensctl.carried import Files
+from kubensctl.drift import MARK
 from kubensctl.failure import Failure
 
 DIRECTORY = "/etc/systemd/system"
-# Says at boot which of the files that the others were made from are others now.
-CHECK = "kubens-compiled.service"
-# The beginning of all that we write, by which we know it when we read the machine again.
-MARK = "# Made by kubensctl(1), compile"
 GENERATORS = (
     "/usr/lib/systemd/system-generators/kubens-generator",
     "/usr/local/lib/systemd/system-generators/kubens-generator",
 )
-# Where kubensenter goes on a machine that has none; /usr/local is what CoreOS, too, leaves to its administrators.
-KUBENSENTER = "/usr/local/bin/kubensenter"
 
 
 @dataclass
@@ -40,10 +34,10 @@ class StaticUnit:
 
 @dataclass
 class Static:
-    """All that is to be put on the machine: units by name, and executable files by path. findings: without errors."""
+    """All that is to be put on the machine: units by name, and files. findings: without errors."""
 
     units: dict[str, StaticUnit] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def unit(self, name: str) -> StaticUnit:
@@ -59,17 +53,18 @@ class Refused(Failure):
 
 
 def compiled(root: Root) -> Iterator[str]:
-    """The files on a machine that were compiled for it."""
+    """The files on a machine that were compiled for it; what its administrator wrote is none of them."""
     for name in root.names(DIRECTORY):
         path = f"{DIRECTORY}/{name}"
         inner = [f"{path}/{entry}" for entry in root.files(path, ".conf")] if name.endswith(".d") else [path]
         for file in inner:
             if root.is_file(file) and (root.read(file) or "").startswith(MARK):
                 yield file
+    yield from carried.programs(root)
 
 
 class _Host(Root):
-    """The machine as it is without what was compiled for it before, and with what comes along."""
+    """The machine as it is without what was compiled for it before."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -81,40 +76,68 @@ class _Host(Root):
     def names(self, path: str) -> list[str]:
         return [name for name in super().names(path) if f"{path}/{name}" not in self._compiled]
 
-    def is_executable(self, path: str) -> bool:
-        return path == KUBENSENTER or super().is_executable(path)
-
 
 def make(path: str) -> Static:
     """Compile for the machine whose root directory is at path. Raises Refused, Failure."""
     root = _Host(path)
     configuration = config.load(root)
-    for what, configured in (("network namespaces", configuration.has_networks), ("pods", configuration.has_pods)):
-        if configured:
-            raise Failure(f"{what} are configured, and need programs of kubens on the machine: install it there")
-    if not configuration.mount_namespaces:
+    kinds = _kinds(root, configuration)
+    if not (configuration.mount_namespaces or configuration.network_namespaces or configuration.pods or kinds):
+        if any(finding.severity == ERROR for finding in configuration.findings):
+            raise Refused(configuration.findings)
         raise Failure(f"{path or '/'}: no namespace is configured (kubens.conf(5))")
-    for namespace in configuration.mount_namespaces.values():
-        namespace.recorded = False
+    _unrecorded(configuration)
     taken = inventory.take(root, configuration, Configuration())
+    # It is there by then.
+    taken.kubensenter = taken.kubensenter or carried.KUBENSENTER
     made = plan.plan(configuration, taken)
     if made.has_errors:
         raise Refused(made.findings)
     static = Static(findings=[*made.findings, *_generator(root)])
-    sources = _Sources(root, taken)
+    sources = drift.Sources(root, taken)
     for tree in made.trees:
         for file, text in tree.files.items():
             _add(static, file, text, sources)
         for link in tree.links:
             target, _, name = link.partition(".wants/")
             static.unit(name).wanted_by.append(target)
+    some_may_be_outside = any(mounts.when_missing == "host" for mounts in configuration.mount_namespaces.values())
+    if some_may_be_outside and taken.kubensenter == carried.KUBENSENTER:
+        static.files.update(carried.kubensenter())
+    if configuration.pods:
+        static.files.update(carried.for_pods())
+    if kinds or configuration.network_namespaces:
+        _add_networks(static, root, configuration, kinds)
     for unit in static.units.values():
         if unit.text:
             unit.text += _install(unit.wanted_by)
-    if any(namespace.when_missing == "host" for namespace in configuration.mount_namespaces.values()):
-        _bring_kubensenter(static, taken)
-    static.units[CHECK] = _check(sources.words(taken), taken.tools)
+    _add_check(static, sources, carried.etc_words(root, configuration), taken.tools)
     return static
+
+
+def _unrecorded(configuration: Configuration) -> None:
+    for namespace in configuration.mount_namespaces.values():
+        namespace.recorded = False
+    for network in configuration.network_namespaces.values():
+        network.recorded = False
+    for pod in configuration.pods.values():
+        pod.recorded = False
+
+
+def _kinds(root: Root, configuration: Configuration) -> tuple[str, ...]:
+    """The types of network namespaces that somebody may start: declared, written, given variables, or enabled."""
+    found = set(configuration.netns_types)
+    for namespace in configuration.network_namespaces.values():
+        found.update(namespace.types)
+    for file in configuration.netns_files:
+        found.update({file.partition(".")[0].partition("-")[0]} & {*netns.SHIPPED})
+    for directory in root.names(DIRECTORY):
+        if directory.endswith(".wants"):
+            for name in root.names(f"{DIRECTORY}/{directory}"):
+                # Only for us an instance has a file of its own.
+                if name.startswith("netns-") and root.link(f"{DIRECTORY}/{directory}/{name}") != f"{DIRECTORY}/{name}":
+                    found.update({name.removeprefix("netns-").partition("@")[0]} & {*netns.SHIPPED})
+    return tuple(sorted(found))
 
 
 def _generator(root: Root) -> list[Finding]:
@@ -124,13 +147,40 @@ def _generator(root: Root) -> list[Finding]:
     return [Finding(WARNING, path, 0, "", reason) for path in found]
 
 
-def _add(static: Static, path: str, text: str, sources: _Sources) -> None:
+def _add(static: Static, path: str, text: str, sources: drift.Sources) -> None:
     directory, _, name = path.rpartition("/")
     if not directory:
-        static.unit(name).text = _headed(text, [])
+        static.unit(name).text = _headed(carried.relocated(text), [])
         return
     unit = directory.removesuffix(".d")
     static.unit(unit).dropins[name] = _headed(text, sources.lines(unit))
+
+
+def _add_networks(static: Static, root: Root, configuration: Configuration, kinds: tuple[str, ...]) -> None:
+    """The templates, which a package would have; and in full each instance that is enabled, since that says by whom."""
+    lookup = Lookup(root)
+    for name, text in netns_units.packaged(kinds).items():
+        if not lookup.find(name):
+            static.unit(name).text = _headed(carried.relocated(text), [])
+    bare = netns_units.packaged(())
+    for kind in kinds:
+        bare.update(netns_units.generated(kind, ""))
+    for namespace in configuration.network_namespaces.values():
+        for name in namespace.units:
+            if name in static.units and static.unit(name).wanted_by and not lookup.find(name):
+                static.unit(name).text = _headed(carried.relocated(bare[names.template_of(name)]), [])
+    files, findings = carried.for_networks(root, configuration, kinds)
+    static.files.update(files)
+    static.findings += findings
+
+
+def _add_check(static: Static, sources: drift.Sources, words: list[str], tools: Mapping[str, str]) -> None:
+    sources.come_along({f"{DIRECTORY}/{name}": unit.text for name, unit in static.units.items() if unit.text})
+    sources.come_along({path: text for path, (_, text) in static.files.items()})
+    words = [*words, *map(sources.word, static.files), *sources.words()]
+    wanted_by = ["multi-user.target"]
+    text = _headed(drift.service(words, tools), []) + _install(wanted_by)
+    static.units[drift.NAME] = StaticUnit(text, wanted_by=wanted_by)
 
 
 def _headed(text: str, sources: list[str]) -> str:
@@ -142,94 +192,3 @@ def _headed(text: str, sources: list[str]) -> str:
 
 def _install(wanted_by: list[str]) -> str:
     return render.body((("Install", [("WantedBy", target) for target in wanted_by]),))
-
-
-def _bring_kubensenter(static: Static, taken: Inventory) -> None:
-    if taken.kubensenter != KUBENSENTER:
-        return
-    library = os.path.dirname(os.path.dirname(os.path.abspath(kubens.__file__)))
-    for path in (f"{library}/../bin/kubensenter", f"{library}/../../bin/kubensenter", "/usr/bin/kubensenter"):
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                static.files[KUBENSENTER] = file.read()
-            return
-    raise Failure("WhenMissing=host needs kubensenter(1), which is not beside this program")
-
-
-class _Sources:
-    """The files from which each drop-in was made, with their digests."""
-
-    def __init__(self, root: Root, taken: Inventory) -> None:
-        self._root = root
-        self._units = {unit.name: unit for unit in taken.units.values() if unit is not None}
-        self._digests: dict[str, str] = {}
-
-    def lines(self, name: str) -> list[str]:
-        """As sha256sum(1) writes them."""
-        unit = self._units.get(name)
-        return [] if unit is None else [f"{self._digest(path)}  {path}" for path in _files(unit)]
-
-    def words(self, taken: Inventory) -> list[str]:
-        """Each unit, followed by the files it was made from; those that are not there, by nothing."""
-        words: list[str] = []
-        for name, unit in sorted({**dict.fromkeys(taken.absent), **self._units}.items()):
-            words.append(names.with_instance(name, "kubens") if names.kind(name) == names.TEMPLATE else name)
-            words += [f"{self._digest(path)}:{path}" for path in _files(unit)] if unit is not None else []
-        return words
-
-    def _digest(self, path: str) -> str:
-        if path not in self._digests:
-            try:
-                text = self._root.read(path) or ""
-            except (OSError, Unreadable) as error:
-                raise Failure(f"{path}: {error}") from None
-            self._digests[path] = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-        return self._digests[path]
-
-
-def _files(unit: Unit) -> list[str]:
-    """The unit's own file, and of its drop-ins those that say something that counts; it goes first."""
-    counting = {setting.file for settings in (*unit.service.values(), *unit.unit.values()) for setting in settings}
-    return [unit.path, *(path for path in unit.dropins if path in counting)]
-
-
-# $0 finds the settings that count, $1 is MARK, then come the words of _Sources. Which files a unit has, systemd says.
-_CHECK = """\
-status=0; unit=; first=; known=;
-say() { printf "%s\\n" "$*"; status=1; };
-finish() {
-[ -n "$unit" ] || return 0;
-case $first$(systemctl show --property=LoadState --value "$unit") in not-found|masked) return 0 ;; esac;
-path=$(readlink -f "$(systemctl show --property=FragmentPath --value "$unit")");
-[ "$path" = "$first" ] || say "$unit: ${path:-nothing} is its file, and was ${first:-nowhere}";
-for path in $(systemctl show --property=DropInPaths --value "$unit"); do
-path=$(readlink -f "$path");
-case "$known" in *" $path "*) continue ;; esac;
-case $(head -n 1 "$path") in "$mark"*) continue ;; esac;
-if tr "\\r\\0" "\\n\\n" <"$path" | grep -Eq "$0"; then say "$path: is new"; fi; done; };
-mark=$1; shift;
-for word; do case $word in
-*:/*) path=$(readlink -f "${word#*:}"); first=${first:-$path}; known="$known $path ";
-digest=$(sha256sum "${path:-${word#*:}}" 2>/dev/null);
-[ "${digest%% *}" = "${word%%:*}" ] || say "${word#*:}: has changed" ;;
-*) finish; unit=$word; first=; known= ;; esac; done; finish;
-[ $status = 0 ] || echo "So the services may not run as their units say. Next, where they were made: kubensctl compile";
-exit $status
-"""
-
-
-def _check(words: list[str], tools: Mapping[str, str]) -> StaticUnit:
-    pattern = f"^[[:blank:]]*({'|'.join(sorted(inventory.KEYS))})[[:blank:]]*="
-    unit = [
-        ("Description", "Whether the units that kubens was compiled for are those of this system"),
-        ("Documentation", "man:kubensctl(1)"),
-    ]
-    service = [
-        ("Type", "oneshot"),
-        ("RemainAfterExit", "yes"),
-        ("SyslogIdentifier", "kubens-compiled"),
-        ("ExecStart", render.shell(tools, _CHECK, pattern, MARK, *words)),
-    ]
-    wanted_by = ["multi-user.target"]
-    body = render.text("", (("Unit", unit), ("Service", service)))
-    return StaticUnit(_headed(body, []) + _install(wanted_by), wanted_by=wanted_by)

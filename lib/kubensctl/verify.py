@@ -9,10 +9,17 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from kubens import lookup, names
-from kubens.finding import WARNING, Finding
-from kubensctl.planning import GENERATED, Planned
+from kubens import inventory, lookup, names
+from kubens.finding import ERROR, WARNING, Finding
+from kubens.lookup import Lookup
+from kubens.units import Units
+from kubensctl.planning import GENERATED, Planned, search_path
 
+# What a boot starts.
+_BOOT = "default.target"
+# systemd's words for a cycle: first in three lines and more, since 258 in one; and for what it does about it.
+_CYCLE = re.compile(r"Found ordering cycle|Found dependency on")
+_BREAKS = re.compile(r"to break ordering cycle|break cycle starting|order(ing)? is cyclic")
 # On a node with hundreds of units, one that hangs must not hang us.
 _TIMEOUT = 60
 
@@ -29,10 +36,48 @@ def findings(planned: Planned, present: Sequence[str]) -> list[Finding]:
         present = [unit for unit in dict.fromkeys(present) if names.kind(unit) != names.TEMPLATE]
         own = [path for tree in planned.plan.trees for path in tree.files
                if "/" not in path and names.kind(path) != names.TEMPLATE]  # fmt: skip
-        own += [unit for network in planned.networks if planned.is_planned(network) for unit in network.units]
-        known = set(_verify(program, present, "")) if present else set()
-        said = [line for line in _verify(program, [*own, *present], output) if line not in known]
-    return [_finding(line.replace(output, GENERATED)) for line in dict.fromkeys(said)]
+        own += [unit for network in planned.networks if planned.is_planned(network) for unit in network.makers]
+        known = set(_verify(program, [_BOOT, *present], ""))
+        said = _verify(program, [_BOOT, *own, *present], output)
+    cycles, others = _part(said)
+    # Of members that are early the plan has spoken.
+    ours = [cycle for cycle in cycles if not cycle.isdisjoint(own) and cycle.isdisjoint(planned.inventory.early)]
+    found = [_cycle(planned, cycle, own, present) for cycle in ours]
+    others = [line.replace(output, GENERATED) for line in dict.fromkeys(others) if line not in known]
+    return [*found, *map(_finding, others)]
+
+
+def _part(lines: list[str]) -> tuple[list[set[str]], list[str]]:
+    """The ordering cycles that systemd finds, as the units in each, and the other lines.
+
+    For one that it finds twice, from either end, it has different words.
+    """
+    cycles: list[set[str]] = []
+    others = []
+    for line in lines:
+        if _CYCLE.search(line):
+            if "Found ordering" in line or not cycles:
+                cycles.append(set())
+            cycles[-1].update(re.findall(r"(\S+)/start", line))
+        elif not _BREAKS.search(line):
+            others.append(line)
+    return [cycle for number, cycle in enumerate(cycles) if cycle not in cycles[:number]], others
+
+
+def _cycle(planned: Planned, cycle: set[str], own: Sequence[str], present: Sequence[str]) -> Finding:
+    """Told of the unit by which our order becomes a circle, where it says so."""
+    units = Units(Lookup(planned.root, search_path()), frozenset(("After", "Before")))
+    others = sorted(cycle.difference(own, present, inventory.EARLY)) or sorted(cycle.intersection(present))
+    unit = units.load(others[0]) if others else None
+    reason = (
+        f"is in an ordering cycle of {', '.join(sorted(cycle))}: systemd would leave one of them out, at each boot "
+        "another; order it otherwise"
+    )
+    for key in ("After", "Before"):
+        for setting in unit.unit.get(key, ()) if unit else ():
+            if not cycle.isdisjoint(setting.value.split()):
+                return Finding(ERROR, setting.file, setting.line, others[0], f"{key}={setting.value} {reason}")
+    return Finding(ERROR, unit.path if unit else "", 0, others[0] if others else "", reason)
 
 
 def _verify(program: str, unit_names: list[str], output: str) -> list[str]:

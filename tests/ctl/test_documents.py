@@ -16,6 +16,7 @@ import pytest
 
 from ctl import kubensctl, write
 from kubens import __version__, config, sandbox
+from kubens.sandbox_rules import RULES
 from kubensctl.main import parser
 from machine import CHECKOUT
 
@@ -77,7 +78,8 @@ def test_the_page_has_every_refused_setting() -> None:
         switched_off, _, always = _section(page, title, "-").partition("Refused always")
         for neutral, part in ((True, switched_off), (False, always)):
             named = set(re.findall(r"\*\*(\w+)=\*\*", part)) - {"Wrap"}
-            ruled = {key for key, _, _, why, value in sandbox.RULES if why is reason and (value is not None) is neutral}
+            rules = [(key, why, value is not None) for key, (_, _, why, value) in RULES.items()]
+            ruled = {key for key, why, has_neutral in rules if why is reason and has_neutral is neutral}
             assert named == ruled, title
 
 
@@ -171,8 +173,12 @@ def test_a_page_refers_to_pages_that_exist(page: Path) -> None:
 
 
 def test_all_of_it_is_installed(tmp_path: Path) -> None:
+    library = tmp_path / "usr/lib/kubens"
+    for name in ("other.conf", "kubens/gone.py"):
+        write(library, name, "")
     command = ["make", "--silent", f"--directory={CHECKOUT}", "install", f"DESTDIR={tmp_path}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert not (library / "kubens/gone.py").exists()
     share = tmp_path / "usr/share"
     for page in PAGES:
         assert (share / f"man/man{page.stem[-1]}" / page.stem).read_text().startswith('.\\" Man page generated'), page
@@ -180,6 +186,9 @@ def test_all_of_it_is_installed(tmp_path: Path) -> None:
                  "fish/vendor_completions.d/kubensctl.fish", "doc/kubens/troubleshooting.md"):  # fmt: skip
         assert (share / path).stat().st_size > 1000
     subprocess.run([*command[:3], "uninstall", f"DESTDIR={tmp_path}"], check=True, stdout=subprocess.DEVNULL)
+    # Another package's configuration is not ours to remove.
+    (library / "other.conf").unlink()
+    library.rmdir()
     assert [path for path in tmp_path.rglob("*kubens*") if path.name != "kubens" or path.parent.name != "etc"] == []
 
 

@@ -19,6 +19,7 @@ from kubens import inventory, plan
 from kubens.config import WRAP, Configuration, Member, MountNamespace
 from kubens.files import Root
 from kubens.lookup import Lookup
+from kubens.tree import Plan
 from kubens.units import Units
 from machine import Machine
 
@@ -255,7 +256,7 @@ def _configuration(members: list[str]) -> Configuration:
     return configuration
 
 
-def _what(made: plan.Plan, dropins: dict[str, str], name: str) -> str:
+def _what(made: Plan, dropins: dict[str, str], name: str) -> str:
     reasons = " ".join(finding.reason for finding in made.findings if finding.unit == name or not dropins)
     if made.has_errors or (dropins and not reasons):
         return "refused" if made.has_errors else "wrapped"

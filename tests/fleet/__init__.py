@@ -19,9 +19,16 @@ def apply_ignition(tree: Path, configuration: Mapping[str, Any]) -> None:
     for path, (mode, content) in ignition_files(configuration).items():
         write(tree, path, mode, content)
     enabled = [unit["name"] for unit in configuration["systemd"]["units"] if unit.get("enabled")]
-    preset = "".join(f"enable {name}\n" for name in enabled)
+    preset = "".join(f"enable {_of_preset(name)}\n" for name in enabled)
     write(tree, "/etc/systemd/system-preset/20-ignition.preset", 0o644, preset)
     subprocess.run(["systemctl", "--quiet", f"--root={tree}", "preset", *enabled], check=True)
+
+
+def _of_preset(name: str) -> str:
+    """A unit as systemd.preset(5) has it: the instance stands behind its template."""
+    prefix, at, rest = name.partition("@")
+    instance, _, suffix = rest.rpartition(".")
+    return f"{prefix}@.{suffix} {instance}" if at and instance else name
 
 
 def ignition_files(configuration: Mapping[str, Any]) -> Files:

@@ -15,13 +15,16 @@ import yaml
 
 import nodes
 from ctl import kubensctl, tree, write
-from fleet import Files, apply_ignition, butane_to_ignition, ignition_files
+from fleet import Files, api_server, apply_ignition, butane_to_ignition, ignition_files
 from kubens_machine import configure, service, whereabouts
 from machine import Machine
+from netns import namespace_of, remains
+from package import apt_get
 
 Maker = Callable[..., Machine]
 
 CHECK = "kubens-compiled.service"
+OWN = "NO_CONFIG_REQUIRED=1\nconfigure_own_down_outside() { echo down >/run/own; }\n"
 CONF = "/etc/kubens/services.conf"
 FILES = {
     CONF: "[MountNamespace]\nWrap=a b@ absent\nWhenMissing=host\n[MountNamespace]\nName=blue\nEnv=c\n",
@@ -56,9 +59,9 @@ def _node(node: Machine) -> None:
     service(node, "kubelet.service.d/10-args.conf", "Environment=KUBELET_EXTRA_ARGS=a")
 
 
-def test_ignition_brings_the_members_into_the_namespace(machine: Maker, lower: str) -> None:
+def test_ignition_brings_the_members_into_the_namespace(machine: Maker, each_lower: str) -> None:
     """From first boot to a change that is noticed, and on to the next compilation; no generator, no configuration."""
-    node = machine(lower)
+    node = machine(each_lower)
     _node(node)
     made = _compiled(node.tree, "ignition")
     (node.tree / CONF.lstrip("/")).unlink()
@@ -103,9 +106,9 @@ def test_ignition_brings_the_members_into_the_namespace(machine: Maker, lower: s
     assert "--new" in str(nodes.report(node, "kubelet"))
 
 
-def test_files_over_the_root_and_the_way_back(machine: Maker) -> None:
+def test_files_over_the_root_and_the_way_back(machine: Maker, each_lower: str) -> None:
     """--format=units, with kubensenter brought along where there may be no namespace; and what is left out goes."""
-    node = machine()
+    node = machine(each_lower)
     for name in "a", "b":
         service(node, f"{name}.service", "ExecStart=/bin/sleep 1000")
         node.link(f"/etc/systemd/system/multi-user.target.wants/{name}.service", f"../{name}.service")
@@ -119,12 +122,12 @@ def test_files_over_the_root_and_the_way_back(machine: Maker) -> None:
     node.boot()
     assert whereabouts(node, "a", "b") == ["inside", "inside"]
     node.systemctl("stop", "kubens")
-    node.run("rm", "/usr/bin/unshare")
+    node.run("mv", "/usr/bin/unshare", "/usr/bin/unshare.away")
     node.systemctl("start", "a", "b")
     assert whereabouts(node, "a", "b") == ["host", "host"]
 
     node.poweroff()
-    node.write("/usr/bin/unshare", Path("/usr/bin/unshare").read_bytes(), 0o755)
+    (node.tree / "usr/bin/unshare.away").rename(node.tree / "usr/bin/unshare")
     configure(node, "[MountNamespace]\nName=other\nWrap=a\n")
     assert kubensctl(*arguments).returncode == 0
     node.boot()
@@ -133,37 +136,86 @@ def test_files_over_the_root_and_the_way_back(machine: Maker) -> None:
     assert node.systemctl("--failed", "--no-legend", "--plain").stdout == ""
 
 
-def test_a_daemonset_puts_the_files_on_a_node(machine: Maker) -> None:
+@pytest.mark.needs("curl", "openssl", "busybox")
+def test_the_life_of_a_daemonset(machine: Maker, tmp_path: Path, each_lower: str) -> None:
     """Its pod's command, run as a service, with the node's root and the ConfigMap's files where the pod has them."""
-    node = machine()
+    node = machine(each_lower)
+    if each_lower != "/":
+        apt_get(node, "curl", "python3")
     service(node, "a.service", "ExecStart=/bin/sleep 1000")
     service(node, "b@.service", "ExecStart=/bin/sleep 100%i")
+    service(node, "c.service", "ExecStart=/bin/sleep 1000")
+    node.write("/etc/conf.d/netns/own.sh", OWN)
     node.link("/host", "/")
+    api_server.write(node, tmp_path, "kubens-compiled")
     node.boot()
+    api_server.start(node)
     node.systemctl("start", "a", "b@1")
     pid = node.main_pid("a")
-    for members, places in (("a b@", ["inside", "inside"]), ("a", ["inside", "host"])):
-        configure(node, f"[MountNamespace]\nWrap={members}\n")
-        done = kubensctl("compile", f"--root={node.tree}", "--format=daemonset")
-        assert done.returncode == 0, done.stderr
-        config, daemonset = yaml.safe_load_all(done.stdout)
-        for manifest in (config, daemonset):
-            kubernetes_validate.validate(manifest, "1.35", strict=True)
-        pod = daemonset["spec"]["template"]["spec"]
-        for item in pod["volumes"][1]["configMap"]["items"]:
-            node.write(f"/files/{item['path']}", config["data"][item["key"]], item["mode"])
-        node.run("rm", "-f", "/tmp/ready")
-        # Kubernetes hands the words on as they are; systemd would expand variables in them.
-        command = [word.replace("$", "$$") for word in pod["containers"][0]["command"]]
-        node.run("systemd-run", "--unit=pod", "--collect", "--quiet", *command)
-        node.wait_until((node.tree / "tmp/ready").exists)
-        assert node.main_pid("a") == pid
-        node.systemctl("stop", "pod")
-        node.systemctl("restart", "a", "b@1")
-        assert whereabouts(node, "a", "b@1") == places
-        pid = node.main_pid("a")
+    _roll_out(node, "[MountNamespace]\nWrap=a b@\n[NetworkNamespace]\nName=blue\nTypes=own\nServices=c\n")
+    assert node.main_pid("a") == pid
+    assert whereabouts(node, "a", "b@1") == ["host", "host"]
+    node.systemctl("restart", "a", "b@1")
+    node.systemctl("start", "c")
+    assert whereabouts(node, "a", "b@1") == ["inside", "inside"]
+    assert namespace_of(node, "c") == "blue"
+
+    # An update, and a node that loses its pod: what is left out stays as long as it lives.
+    pids = [node.main_pid(name) for name in ("a", "b@1", "c")]
+    node.systemctl("stop", "pod")
+    assert (node.tree / "etc/systemd/system/a.service.d/zz-kubens.conf").exists()
+    configuration = "[MountNamespace]\nWrap=a\n"
+    (node.tree / "etc/conf.d/netns/own.sh").unlink()
+    _roll_out(node, configuration)
+    assert [node.main_pid(name) for name in ("a", "b@1", "c")] == pids
+    node.systemctl("restart", "b@1", "c")
+    assert whereabouts(node, "a", "b@1") == ["inside", "inside"]
+    assert namespace_of(node, "c") == "blue"
+    node.systemctl("stop", "netns-own@blue")
+    assert (remains(node), node.read("/run/own")) == ([], "down\n")
     node.reboot()
+    node.systemctl("start", "a", "b@1")
+    assert whereabouts(node, "a", "b@1") == ["inside", "host"]
     assert node.show(CHECK, "ActiveState") == {"ActiveState": "active"}
+
+    # Deleted.
+    api_server.start(node)
+    _roll_out(node, configuration)
+    api_server.answer(node, api_server.GOING)
+    pid = node.main_pid("a")
+    node.systemctl("stop", "pod")
+    assert node.main_pid("a") == pid
+    for arguments in (("/etc/systemd/system", "-name", "*kubens*"), ("/opt", "-name", "*kubens*")):
+        assert node.run("find", *arguments, check=False).stdout == ""
+    node.systemctl("restart", "a")
+    assert whereabouts(node, "a") == ["inside"]
+    node.systemctl("restart", "kubens")
+    assert whereabouts(node, "a") == ["inside"]
+    node.reboot()
+    node.systemctl("start", "a")
+    assert whereabouts(node, "a") == ["host"]
+    assert node.systemctl("--failed", "--no-legend", "--plain").stdout == ""
+
+
+def _roll_out(node: Machine, configuration: str) -> None:
+    """Start pod.service, which is what the DaemonSet for this configuration has on each node."""
+    configure(node, configuration)
+    done = kubensctl("compile", f"--root={node.tree}", "--format=daemonset")
+    assert done.returncode == 0, done.stderr
+    manifests = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(done.stdout)}
+    assert manifests.keys() == {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "DaemonSet"}
+    for manifest in manifests.values():
+        kubernetes_validate.validate(manifest, "1.35", strict=True)
+    pod = manifests["DaemonSet"]["spec"]["template"]["spec"]
+    for item in pod["volumes"][1]["configMap"]["items"]:
+        node.write(f"/files/{item['path']}", manifests["ConfigMap"]["data"][item["key"]], item["mode"])
+    # Kubernetes hands the words on as they are; systemd would expand variables in them.
+    command = [word.replace("$", "$$") for word in pod["containers"][0]["command"]]
+    node.run("rm", "-f", "/tmp/ready")
+    settings = [f"--setenv={variable}" for variable in api_server.ENVIRONMENT]
+    node.run("systemctl", "stop", "pod", check=False)
+    node.run("systemd-run", "--unit=pod", "--collect", "--quiet", "--property=KillMode=mixed", *settings, *command)
+    node.wait_until((node.tree / "tmp/ready").exists)
 
 
 # Without a machine
@@ -173,7 +225,7 @@ def test_all_formats_carry_the_same(tmp_path: Path) -> None:
     root = tree(tmp_path / "root", FILES, ("a",))
     ignition = _compiled(root, "ignition")
     files = ignition_files(ignition)
-    assert "/usr/local/bin/kubensenter" in files
+    assert "/opt/kubens/bin/kubensenter" in files
     assert "'two  words'" in files["/etc/systemd/system/a.service.d/zz-kubens.conf"][1]
 
     assert butane_to_ignition(_compiled(root, "butane"))["systemd"] == ignition["systemd"]
@@ -216,7 +268,6 @@ def test_each_says_what_it_was_made_from(tmp_path: Path) -> None:
         ({"/etc/systemd/system/c.service": "[Service]\nExecStart=/bin/a\nPrivateTmp=yes\n"}, "PrivateTmp="),
         ({CONF: FILES[CONF] + "Wrap=/bad\n"}, "/etc/kubens/services.conf:7"),
         ({CONF: ""}, "no namespace is configured"),
-        ({CONF: "[NetworkNamespace]\nName=blue\n"}, "network namespaces"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_as_a_whole(tmp_path: Path, files: dict[str, str], reason: str) -> None:
@@ -235,3 +286,12 @@ def test_two_masters_are_one_too_many(tmp_path: Path) -> None:
     done = kubensctl("compile", f"--root={root}", "--format=ignition")
     assert done.returncode == 0
     assert "warning: /usr/lib/systemd/system-generators/kubens-generator: the generator is installed" in done.stderr
+
+
+@pytest.mark.needs("shellcheck")
+def test_shellcheck_of_what_runs_in_a_pod(tmp_path: Path) -> None:
+    root = tree(tmp_path, {**FILES, CONF: "[MountNamespace]\nWrap=a\n"}, ("a",))
+    done = kubensctl("compile", f"--root={root}", "--format=daemonset")
+    daemonset = list(yaml.safe_load_all(done.stdout))[-1]
+    script = daemonset["spec"]["template"]["spec"]["containers"][0]["command"][2]
+    subprocess.run(["shellcheck", "--shell=sh", "-"], input=script, text=True, check=True)

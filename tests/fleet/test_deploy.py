@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 import nodes
-from fleet import apply_ignition
+from fleet import api_server, apply_ignition
 from kubens_machine import install, service, whereabouts
 from machine import CHECKOUT, Machine
+from package import apt_get
 
 Maker = Callable[..., Machine]
 
@@ -49,8 +50,8 @@ def test_every_overlay_of_openshift() -> None:
 
 
 @pytest.mark.needs("kubectl")
-def test_a_node_of_openshift(machine: Maker, lower: str) -> None:
-    node = machine(lower)
+def test_a_node_of_openshift(machine: Maker, each_lower: str) -> None:
+    node = machine(each_lower)
     for name in ("crio", "kubelet"):
         service(node, f"{name}.service", ENTERS)
         node.link(f"/etc/systemd/system/multi-user.target.wants/{name}.service", f"../{name}.service")
@@ -89,8 +90,15 @@ def _build(node: Machine, containerfile: Path) -> None:
             node.install(CHECKOUT / source, target)
 
 
-def test_the_image(machine: Maker) -> None:
-    node = machine()
+def _with_make(machine: Maker, lower: str) -> Machine:
+    node = machine(lower)
+    if lower != "/":
+        apt_get(node, "make", "python3")
+    return node
+
+
+def test_the_image(machine: Maker, each_lower: str) -> None:
+    node = _with_make(machine, each_lower)
     nodes.install(node, "containerd", "kubelet")
     _build(node, CHECKOUT / "deploy/image/Containerfile")
     node.boot()
@@ -111,55 +119,27 @@ def test_the_manifests_of_the_daemonset() -> None:
     assert rendered["Role"]["rules"][0]["resourceNames"] == [rendered["DaemonSet"]["metadata"]["name"]]
 
 
-# Answers what is in /run/answer: a status, and a document.
-API = """\
-import http.server, ssl
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        assert self.path == "/apis/apps/v1/namespaces/kube-system/daemonsets/kubens", self.path
-        assert self.headers["Authorization"] == "Bearer secret"
-        status, _, text = open("/run/answer").read().partition(" ")
-        self.send_response(int(status))
-        self.end_headers()
-        self.wfile.write(text.encode())
-server = http.server.HTTPServer(("127.0.0.1", 6443), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("/root/api.pem")
-server.socket = context.wrap_socket(server.socket, server_side=True)
-server.serve_forever()
-"""
-POD = """\
+POD = f"""\
 [Service]
-Environment=KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 POD_NAMESPACE=kube-system DAEMONSET=kubens
+Environment={" ".join(api_server.ENVIRONMENT)} POD_NAMESPACE=kube-system DAEMONSET=kubens
 ExecStartPre=rm -f /tmp/ready
 ExecStart=/usr/bin/python3 -I /node.py
 """
-EXISTS = '200 {"metadata": {}}'
 
 
 @pytest.mark.needs("openssl")
-def test_the_life_of_a_daemonset_on_a_node(machine: Maker, tmp_path: Path) -> None:
+def test_the_life_of_a_daemonset_on_a_node(machine: Maker, tmp_path: Path, each_lower: str) -> None:
     """Installed, updated, deleted; the pod's program runs as a service, with the node's root where a pod has it."""
-    node = machine()
+    node = _with_make(machine, each_lower)
     _build(node, CHECKOUT / "deploy/daemonset/Containerfile")
-    key, account = tmp_path / "key", "/var/run/secrets/kubernetes.io/serviceaccount"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", tmp_path / "crt",
-         "-days", "3650", "-subj", "/CN=api", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    node.write("/root/api.pem", key.read_text() + (tmp_path / "crt").read_text())
-    node.write("/root/api.py", API)
+    api_server.write(node, tmp_path, "kubens")
     node.write("/config/services.conf", "[MountNamespace]\nWrap=a\n")
     node.link("/host", "/")
     service(node, "pod.service", POD)
-    service(node, "api.service", "ExecStart=/usr/bin/python3 /root/api.py")
     service(node, "a.service", "ExecStart=/bin/sleep 1000")
     node.boot()
-    node.write(f"{account}/token", "secret\n")
-    node.write(f"{account}/ca.crt", (tmp_path / "crt").read_text())
-    node.write("/run/answer", EXISTS)
-    node.systemctl("start", "a", "api")
+    api_server.start(node)
+    node.systemctl("start", "a")
     pid = node.main_pid("a")
 
     def start() -> None:
@@ -192,7 +172,7 @@ def test_the_life_of_a_daemonset_on_a_node(machine: Maker, tmp_path: Path) -> No
     pid = node.main_pid("a")
 
     # Deleted.
-    node.write("/run/answer", "404 {}")
+    api_server.answer(node, api_server.GONE)
     node.systemctl("stop", "pod")
     assert node.main_pid("a") == pid
     places = ("/usr/local", "/etc/kubens", "/var/lib/kubens")

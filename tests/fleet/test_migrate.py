@@ -167,8 +167,8 @@ def _there_and_back(node: Machine, check: Callable[[bool], None]) -> None:
 @pytest.mark.parametrize(
     ("files", "name"), [(KUBENSMNT, "kubens"), (OPENSHIFT, "container-mount-namespace")], ids=["kubensmnt", "openshift"]
 )
-def test_a_shared_mount_namespace(machine: Maker, files: dict[str, str], name: str) -> None:
-    node = machine()
+def test_a_shared_mount_namespace(machine: Maker, files: dict[str, str], name: str, each_lower: str) -> None:
+    node = machine(each_lower)
     _lay(node, files, f"{name}.service", "kubelet.service", "crio.service")
     install(node)
 
@@ -183,8 +183,8 @@ def test_a_shared_mount_namespace(machine: Maker, files: dict[str, str], name: s
     _there_and_back(node, check)
 
 
-def test_network_namespaces(machine: Maker) -> None:
-    node = machine()
+def test_network_namespaces(machine: Maker, each_lower: str) -> None:
+    node = machine(each_lower)
     _lay(node, NETNS, "netns-own@blue.service")
     install(node)
 

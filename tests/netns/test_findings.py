@@ -349,7 +349,7 @@ def test_a_socket_joins(tmp_path: Path) -> None:
     [
         ("[Socket]\nNetworkNamespacePath=/run/netns/red\n", "", ":4: s.socket: NetworkNamespacePath=/run/netns/red"),
         ("[Unit]\nBefore=sockets.target\n", "", ":4: s.socket: is ordered before sockets.target"),
-        ("", "[Unit]\nBefore=network.target\n", ": s.socket: is ordered before network.target"),
+        ("", "[Unit]\nBefore=network.target\n", ": s.socket: is ordered before s.service and so before network.target"),
     ],
 )
 def test_a_socket_that_cannot_join(socket: str, service: str, finding: str, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_veth_between_two_namespaces(machine: Maker) -> None:
     assert remains(node) == []
 
 
-def test_macvlan_and_bridge(machine: Maker) -> None:
+def test_macvlan_and_bridge(machine: Maker, lower: str) -> None:
     """Devices on the host's own, among them what its default route tells; a failure half-way leaves nothing."""
     types = {
         "macvlan-blue.conf": "MACVLAN_PARENT_IFNAME=$HOST_IFNAME\nMACVLAN_IFADDR='10.2.0.2/24 broadcast +'\n"

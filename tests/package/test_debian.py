@@ -1,30 +1,25 @@
 """The Debian packages: installed, used, upgraded, removed and purged on a running node, whose services go on.
 
-`make check` walks through this on the machine's own release; KUBENS_PACKAGES=all (`make check-packages`) on all.
+`make check` walks through this on the machine's own release, `make check-packages` on all.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from conftest import TREES
 from kubens import __version__
 from kubens_machine import configure, service, whereabouts
 from machine import CHECKOUT, Machine
+from package import GENERATOR, is_compiled_for, provide
 
 pytestmark = pytest.mark.needs("dpkg-buildpackage", "lintian")
 
 Maker = Callable[..., Machine]
 
-RELEASES = ["/", *(str(tree) for tree in sorted(TREES.glob("*")) if os.environ.get("KUBENS_PACKAGES") == "all")]
-GENERATOR = "/usr/lib/systemd/system-generators/kubens-generator"
 # Starts over and over, and says where.
 RESTLESS = """\
 [Unit]
@@ -34,17 +29,6 @@ Restart=always
 RestartSec=0
 ExecStart=/bin/sh -c 'readlink /proc/self/ns/mnt >>/var/log/restless; exec sleep 0.05'
 """
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`make deb`, which lintian has nothing to say of."""
-    directory = tmp_path_factory.mktemp("packages")
-    command = ["make", "--silent", f"--directory={CHECKOUT}", "--old-file=packages", "deb", f"BUILD={directory}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not re.search(r"^[EW]:", done.stdout, re.MULTILINE), done.stdout
-    return directory / "deb"
 
 
 def _next_version(package: Path, directory: Path) -> Path:
@@ -70,36 +54,10 @@ def _files(node: Machine) -> set[str]:
     return {path for path in found if not path.startswith(passing) and "__pycache__" not in path}
 
 
-def _provide_python(node: Machine) -> None:
-    """The trees have python3-minimal; the package depends on python3, as every installation has it."""
-    shutil.copy("/etc/resolv.conf", node.tree / "etc/resolv.conf")
-    # The lists of sid may be some weeks old where a mirror stands still.
-    update = "apt-get -qq -o Acquire::Check-Valid-Until=false update"
-    for command in (update, "apt-get -qq install --yes --no-install-recommends python3"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(
-            ["chroot", node.tree, *command.split()], check=True, env=environment, stdout=subprocess.DEVNULL, timeout=300
-        )
-
-
-def _compiled_for(node: Machine) -> bool:
-    """Whether the generator is compiled for the interpreter of the machine."""
-    script = (
-        "import importlib.util; f = open('/usr/lib/kubens/start.pyc', 'rb');"
-        "exit(f.read(4) != importlib.util.MAGIC_NUMBER)"
-    )
-    return node.run("/usr/bin/python3", "-c", script, check=False).returncode == 0
-
-
-@pytest.mark.parametrize("release", RELEASES, ids=lambda path: Path(path).name or "host")
-def test_the_life_of_a_package(machine: Maker, packages: Path, tmp_path: Path, release: str) -> None:
-    node = machine(release)
-    if release != "/":
-        _provide_python(node)
-    for package in (*packages.glob("*.deb"), _next_version(packages / f"kubens_{__version__}_all.deb", tmp_path)):
-        node.install(package, f"/root/{package.name.partition('_')[0]}")
-    # The manual's index is none of ours, and takes long.
-    (node.tree / "var/lib/man-db/auto-update").unlink(missing_ok=True)
+def test_the_life_of_a_package(machine: Maker, packages: Path, tmp_path: Path, each_lower: str) -> None:
+    node = machine(each_lower)
+    provide(node, packages, each_lower)
+    node.install(_next_version(packages / f"kubens_{__version__}_all.deb", tmp_path), "/root/next.deb")
     node.write("/etc/systemd/system/a.service", RESTLESS)
     service(node, "b.service", "ExecStart=/bin/sleep 1000")
     for name in "a", "b":
@@ -112,7 +70,7 @@ def test_the_life_of_a_package(machine: Maker, packages: Path, tmp_path: Path, r
     node.run("dpkg", "--install", "/root/kubens", "/root/python3-kubens", "/root/kubens-doc")
     assert node.main_pid("b") == pid
     assert node.read("/etc/kubens/services.conf") == (CHECKOUT / "conf/services.conf").read_text()
-    assert _compiled_for(node)
+    assert is_compiled_for(node)
     node.run("python3", "-c", "import kubens.nsenter, kubens.pods")
 
     # Used.
@@ -144,7 +102,7 @@ def test_the_life_of_a_package(machine: Maker, packages: Path, tmp_path: Path, r
     unchanged()
     node.run("dpkg-trigger", "--by-package=kubens", "/usr/bin/python3")
     node.run("dpkg", "--triggers-only", "--pending")
-    assert _compiled_for(node)
+    assert is_compiled_for(node)
 
     # Removed: the generator is gone at once, and what lives stays as it is, restarts included.
     node.run("dpkg", "--remove", "kubens")
@@ -175,6 +133,13 @@ def test_the_life_of_a_package(machine: Maker, packages: Path, tmp_path: Path, r
     assert before - _files(node) == set()
 
 
-def test_versions_agree() -> None:
+def test_packages_agree() -> None:
+    """All of one version, of one home: a name reserved for examples, until the project has one."""
     changelog = (CHECKOUT / "debian/changelog").read_text()
     assert changelog.startswith(f"kubens ({__version__}) ")
+    for path, home in (("debian/control", "Homepage: "), ("debian/copyright", "Source: "), ("setup.cfg", "url = "),
+                       ("packaging/rpm/kubens.spec", "URL:            ")):  # fmt: skip
+        lines = (CHECKOUT / path).read_text().splitlines()
+        assert f"{home}https://kubens.example.org/" in lines, path
+    for path in ("debian/control", "debian/changelog", "debian/copyright", "packaging/rpm/kubens.spec", "setup.cfg"):
+        assert "developers@kubens.example.org" in (CHECKOUT / path).read_text(), path

@@ -148,10 +148,3 @@ def test_without_pods(tmp_path: Path) -> None:
     root = tree(tmp_path)
     assert kubensctl("pod", "list", "--root", str(root)).stdout.startswith("There are no pods")
     assert kubensctl("pod", "check", "--root", str(root)).stdout == "0 manifests: nothing to mend.\n"
-
-
-def test_pods_are_not_compiled(tmp_path: Path) -> None:
-    """Their units run a program of kubens, which would not be there."""
-    root = machine_with(tmp_path / "root")
-    done = kubensctl("compile", "--root", str(root), "--format", "ignition")
-    assert done.returncode == 1 and "pods are configured, and need programs of kubens" in done.stderr

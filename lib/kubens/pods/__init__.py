@@ -91,7 +91,9 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Load the index when first asked for one of its names: the boot takes only the parser."""
+        """Load the index when first asked for one of its names: the boot takes only the readers."""
+        if name in ("appc", "kube"):
+            raise AttributeError(name)  # a module, then, which the import goes on to look for
         import kubens.pods.index as index
 
         return getattr(index, name)

@@ -20,18 +20,19 @@ _AC_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _PLAIN_IN_UNIT_NAME = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
 _PLAIN_ARGUMENT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/:_.-+,@=")
 _EXEC_PREFIXES = "@-:+!|"
+# By code points, for str.translate().
 _QUOTED = {
-    "\a": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-    '"': '\\"',
-    "'": "\\'",
-    "\\": "\\\\",
-    "%": "%%",
+    0x07: "\\a",
+    0x08: "\\b",
+    0x09: "\\t",
+    0x0A: "\\n",
+    0x0B: "\\v",
+    0x0C: "\\f",
+    0x0D: "\\r",
+    0x22: '\\"',
+    0x25: "%%",
+    0x27: "\\'",
+    0x5C: "\\\\",
 }
 
 
@@ -42,7 +43,7 @@ def is_ac_name(name: str) -> bool:
 
 def has_control(text: str) -> bool:
     """Whether text has a C0 control character or DEL."""
-    return any(char < " " or char == "\x7f" for char in text)
+    return not text.isprintable() and any(char < " " or char == "\x7f" for char in text)
 
 
 def is_utf8(text: str) -> bool:
@@ -109,6 +110,8 @@ def path_escape(path: str) -> str:
     plain = join("/", path)[1:]
     if not plain:
         return "-"
+    if _PLAIN_IN_UNIT_NAME.issuperset(plain.replace("/", "").encode()) and plain[0] != ".":
+        return plain.replace("/", "-")
     escaped = "".join(
         "-" if byte == 0x2F else chr(byte) if byte in _PLAIN_IN_UNIT_NAME else f"\\x{byte:02x}"
         for byte in plain.encode()
@@ -158,7 +161,9 @@ def _quote(argument: str, expanded: bool) -> str:
         raise PodError(f"{argument!r} has a NUL, which no command line can hold")
     if expanded:
         argument = argument.replace("$", "$$")
-    return '"' + "".join(_QUOTED.get(char) or _spell(char) for char in argument) + '"'
+    if argument.isprintable():
+        return '"' + argument.translate(_QUOTED) + '"'
+    return '"' + "".join(_QUOTED.get(ord(char)) or _spell(char) for char in argument) + '"'
 
 
 def _spell(char: str) -> str:

@@ -127,9 +127,12 @@ class HostApp:
 
 
 class HostPod:
-    """name: of its file. volumes: all that apps mount. cpu, memory: limits of all apps together, as of HostApp."""
+    """name: of its file. volumes: all that apps mount. cpu, memory: limits of all apps together, as of HostApp.
 
-    __slots__ = ("apps", "cpu", "file", "findings", "memory", "name", "start_at_boot", "volumes")
+    recorded: as of a MountNamespace.
+    """
+
+    __slots__ = ("apps", "cpu", "file", "findings", "memory", "name", "recorded", "start_at_boot", "volumes")
 
     def __init__(self, name: str, file: str) -> None:
         self.name = name
@@ -139,6 +142,7 @@ class HostPod:
         self.cpu = 0
         self.memory = 0
         self.start_at_boot = True
+        self.recorded = True
         self.findings: list[Finding] = []
 
     @property
@@ -187,7 +191,7 @@ def _check_variable(app: HostApp, name: str, value: str) -> None:
         raise ManifestError(where, "is not of letters, digits and underscores, as systemd wants it: rename it")
     if len(f"{name}={value}".encode()) > _STRING_MAX:
         raise ManifestError(where, "is longer than 128 KiB, which Linux does not pass on")
-    if any(is_noncharacter(char) for char in value):
+    if not value.isascii() and any(is_noncharacter(char) for char in value):
         raise ManifestError(where, "has a character that Unicode has none of, which systemd does not pass on")
 
 

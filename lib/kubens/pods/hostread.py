@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from kubens import syntax
-from kubens.pods.appc import read as read_appc
 from kubens.pods.errors import ManifestError, PodError
 from kubens.pods.host import HostPod, check, located
 from kubens.pods.jsontext import Pairs, load, unasked
 from kubens.pods.jsontext import check as check_json
-from kubens.pods.kube import read as read_kubernetes
 
 # Whether the pod is started at boot: a boolean, as in unit files.
 START_AT_BOOT = "kubens/start-at-boot"
@@ -35,9 +33,13 @@ def _read(pod: HostPod, text: str) -> None:
         kind = node.need("kind")
         if kind.string() != "Pod":
             raise kind.refuse("is not Pod: take the pod out of it, as `kubectl get pod -o json` shows it")
-        annotations = read_kubernetes(node, pod)
+        from kubens.pods import kube
+
+        annotations = kube.read(node, pod)
     else:
-        annotations = read_appc(node, pod)
+        from kubens.pods import appc
+
+        annotations = appc.read(node, pod)
     start = annotations.get(START_AT_BOOT)
     if start is not None:
         answer = syntax.boolean(start)

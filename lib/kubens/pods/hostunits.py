@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from kubens import render
-from kubens.config import LIVE
 from kubens.pods.errors import PodError
 from kubens.pods.escape import environment, path_escape, quote_exec, setting_word, specifiers, word
 from kubens.pods.host import (
@@ -157,11 +156,13 @@ def _service(pod: HostPod, tools: Mapping[str, str]) -> Unit:
             unit.add("Service", "ExecStart", _helper("mount-point", *what))
     if all(key != "ExecStart" for _, key, _ in unit.settings):
         unit.add("Service", "ExecStart", tools["true"])
-    unit.add("Service", "ExecStartPost", render.keep_record(record_name(pod.name), tools))
+    if pod.recorded:
+        unit.add("Service", "ExecStartPost", render.keep_record(record_name(pod.name), tools))
     unit.add("Service", "ExecStopPost", remove)
-    kept = f"{LIVE}/{record_name(pod.name)} {LIVE}/.{record_name(pod.name)}"
-    unit.add("Service", "ExecStopPost", f"{tools['rm']} -rf {kept}")
-    unit.add("Service", "ExecStopPost", f"-{tools['rmdir']} --ignore-fail-on-non-empty {LIVE}")
+    if not pod.recorded:
+        return unit
+    for key, command in render.drop_record(record_name(pod.name), tools):
+        unit.add("Service", key, command)
     return unit
 
 
@@ -251,8 +252,9 @@ def _socket(pod: HostPod, app: HostApp) -> Unit:
 def _app(pod: HostPod, app: HostApp, mounts: list[str], before: list[str]) -> Unit:
     unit = _new(pod, app_unit(pod, app), f"{app.name} of pod {pod.name}")
     _depends(unit, pod_service(pod.name), *mounts, *before, *([app_socket(pod, app)] if app.listen else []))
-    unit.add("Unit", "Wants", record_unit(pod.name))
-    unit.add("Unit", "After", record_unit(pod.name))
+    if pod.recorded:
+        unit.add("Unit", "Wants", record_unit(pod.name))
+        unit.add("Unit", "After", record_unit(pod.name))
     unit.add("Unit", "After", f"{pod_target(pod.name)} network.target")
     unit.add("Unit", "PartOf", pod_target(pod.name))
     if app.restart == "no":

@@ -12,8 +12,8 @@ def text(static: Static, options: Options) -> str:
     made: Json = {"variant": "fcos", "version": "1.3.0"}
     if static.files:
         files = [
-            {"path": path, "overwrite": True, "mode": 0o755, "contents": {"inline": content}}
-            for path, content in static.files.items()
+            {"path": path, "overwrite": True, "mode": mode, "contents": {"inline": content}}
+            for path, (mode, content) in static.files.items()
         ]
         made["storage"] = {"files": files}
     made["systemd"] = {"units": ignition.units(static)}

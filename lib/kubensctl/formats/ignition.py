@@ -20,8 +20,8 @@ def configuration(static: Static) -> Json:
     made: Json = {"ignition": {"version": VERSION}}
     if static.files:
         files = [
-            {"path": path, "overwrite": True, "mode": 0o755, "contents": {"source": f"data:,{quote(content)}"}}
-            for path, content in static.files.items()
+            {"path": path, "overwrite": True, "mode": mode, "contents": {"source": f"data:,{quote(content)}"}}
+            for path, (mode, content) in static.files.items()
         ]
         made["storage"] = {"files": files}
     made["systemd"] = {"units": units(static)}
