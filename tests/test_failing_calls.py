@@ -241,7 +241,7 @@ def test_the_run_itself_is_whole(generator: Generator) -> None:
 
 def test_a_generator_that_may_make_files_and_no_links_to_them(generator: Generator) -> None:
     """As Debian's SELinux policy has it, which lets generators neither link nor unlink."""
-    done, _ = generator.traced("inject=link,unlink:error=EACCES")
+    done, _ = generator.traced("link,unlink:error=EACCES")
     assert (done.status, done.lines) == (CLEAN, generator.complete.lines)
     assert lost(generator, done.output) == half_done(generator, done) == []
 

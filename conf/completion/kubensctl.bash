@@ -73,6 +73,9 @@ _kubensctl() {
         compile)
             options='--root --format --output --role'
             ;;
+        selinux)
+            options='--output'
+            ;;
         explain)
             options='--root'
             [[ $word == -* ]] || words=$(_kubensctl_services)

@@ -55,7 +55,7 @@ complete -c kubensctl -n "__fish_seen_subcommand_from check" -F
 complete -c kubensctl -n "__fish_seen_subcommand_from check plan compile migrate explain join leave $edits" -l root -xa '(__fish_complete_directories)' -d 'Look at the machine below a directory'
 complete -c kubensctl -n "__fish_seen_subcommand_from plan" -l diff -d 'Show the differences only'
 complete -c kubensctl -n "__fish_seen_subcommand_from plan" -l output -xa '(__fish_complete_directories)' -d 'Write files below a directory'
-complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l output -F -d 'Write there'
+complete -c kubensctl -n "__fish_seen_subcommand_from compile selinux" -l output -F -d 'Write there'
 complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l format -xa 'units ignition butane machineconfig cloud-init daemonset' -d 'What to write'
 complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l role -xa 'worker master' -d 'The pool of a machineconfig'
 complete -c kubensctl -n "__fish_seen_subcommand_from migrate" -l undo -d 'Put everything back'

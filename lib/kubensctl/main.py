@@ -52,6 +52,9 @@ Check the manifest of a pod before it is put into /etc/kubens/pods:
 Over from kubensmnt, OpenShift's additions or systemd-netns:
   kubensctl migrate --dry-run
 
+Keep services in the domains that SELinux has for them:
+  kubensctl selinux --output kubens.cil
+
 For machines that cannot run the generator:
   kubensctl compile --root tree --format ignition
 

@@ -19,11 +19,10 @@ from kubensctl.planning import Planned
 from kubensctl.verbs import Verbs
 
 EXAMPLES = """\
-  kubensctl selinux >kubens.cil
-  semodule -i kubens.cil
-  systemctl daemon-reload
-  systemctl restart kubens
+  kubensctl selinux
+  kubensctl selinux --output kubens.cil
 
+It is loaded with: semodule -i kubens.cil; systemctl daemon-reload; systemctl restart kubens.
 Nothing but a comment comes out where the policy lacks nothing."""
 
 GENERATORS = ("/usr/lib/systemd/system-generators", "/usr/local/lib/systemd/system-generators")
@@ -32,10 +31,11 @@ _LEVEL = re.compile(r"(s\d+)(?::(.+))?")
 
 
 def declare(verbs: Verbs) -> None:
-    verbs.add("selinux", "write what SELinux' policy lacks for services that are wrapped", EXAMPLES, run)
+    verb = verbs.add("selinux", "write what SELinux' policy lacks for services that are wrapped", EXAMPLES, run)
+    verb.add_argument("--output", metavar="PATH", help="write there, instead of to standard output")
 
 
-def run(_arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     planned = planning.make(Root())
     rules: dict[str, None] = {}
     for unit, starts in _wrapped(planned):
@@ -43,7 +43,12 @@ def run(_arguments: argparse.Namespace) -> int:
             if not rules:
                 rules["; What SELinux' policy lacks for kubens: kubensctl selinux. Load it with semodule -i."] = None
             rules[rule] = None
-    sys.stdout.write("\n".join(rules or ["; SELinux' policy lacks nothing for the services that are wrapped"]) + "\n")
+    text = "\n".join(rules or ["; SELinux' policy lacks nothing for the services that are wrapped"]) + "\n"
+    if arguments.output is None:
+        sys.stdout.write(text)
+    else:
+        with open(arguments.output, "w", encoding="utf-8") as file:
+            file.write(text)
     return 0
 
 
