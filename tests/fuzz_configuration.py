@@ -278,7 +278,7 @@ class Systemd:
             encoding="utf-8",
             errors="replace",
         )
-        bad = [line for line in done.stdout.splitlines() if NUMBERED in line and not re.search(EXCUSED, line)]
+        bad = [line for line in done.stdout.split("\n") if NUMBERED in line and not re.search(EXCUSED, line)]
         for line in bad:
             named = re.search(rf"{NUMBERED}\d+@?(?=\w*\.)", line)
             origins = [origin for name, origin in self._waiting.items() if named and name.startswith(f"{named[0]}.")]
@@ -294,7 +294,7 @@ EXTENDED = {"service": "[Service]\nType=oneshot\nExecStart=/bin/true\n", "socket
 # What systemd may say of a text without the unit that it is for: what is installed, what else is there, and what the
 # unit itself says as well.
 EXCUSED = (
-    r"Command .* is not executable|not loaded, socket cannot be started|Where= setting doesn't match|bad unit file"
+    r": Command /|not loaded, socket cannot be started|Where= setting doesn't match|bad unit file"
     r"|Ignoring unknown escape sequences|has more than one ExecStart=|Specifier '%.' used in unit configuration"
     # Of a newer release, like the unit's own.
     rf"|Unknown key (name )?'({'|'.join(sandbox.KEYS)})' in section '?\[?Service"
