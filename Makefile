@@ -48,7 +48,7 @@ VM_PACKAGES = linux-image-cloud-amd64
 # And nodes of those, with what a kernel of their own makes possible.
 VM_NODES = build/vm-nodes
 VM_NODE_RELEASES = bookworm trixie
-VM_NODE_PACKAGES = attr,busybox-static,containerd,containernetworking-plugins,docker.io,iptables,nfs-kernel-server,policycoreutils,python3,runc,selinux-policy-default
+VM_NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,iptables,nfs-kernel-server,policycoreutils,python3,runc,selinux-policy-default
 # Debian 12 and all that it takes to become 13, for `check-upgrade`; python3 because the package depends on it.
 UPGRADE = build/upgrade
 # A tree with other generators, for `bench`.
@@ -170,7 +170,7 @@ check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the te
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node/test_kubelet.py $(ARGS)
 
 check-vm: PACKAGES += e2fsprogs qemu-system-x86
-check-vm: setup .venv/node $(VM_RELEASES:%=$(VMS)/%) $(VM_NODE_RELEASES:%=$(VM_NODES)/%) ## run the tests in virtual machines (some minutes)
+check-vm: setup $(VM_RELEASES:%=$(VMS)/%) $(VM_NODE_RELEASES:%=$(VM_NODES)/%) ## run the tests in virtual machines (some minutes)
 	KUBENS_VMS=$(VMS) KUBENS_VM_NODES=$(VM_NODES) .venv/bin/python -m pytest tests/vm $(ARGS)
 
 .venv/node: tests/node/requirements.txt .venv/ready

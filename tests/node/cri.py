@@ -39,11 +39,6 @@ class Runtime:
         result: dict[str, Any] = json_format.MessageToDict(answer, preserving_proto_field_name=True)
         return result
 
-    def remove(self, pod: str) -> None:
-        """A pod by its identity, with its containers."""
-        self.call("StopPodSandbox", pod_sandbox_id=pod)
-        self.call("RemovePodSandbox", pod_sandbox_id=pod)
-
     def pod(self, name: str, privileged: bool = False) -> Pod:
         """A pod sandbox that runs. privileged: containers in it may be."""
         metadata = {"name": name, "uid": f"uid-{name}", "namespace": "default"}
@@ -67,14 +62,7 @@ class Pod:
         answer: dict[str, Any] = self._runtime.call("PodSandboxStatus", pod_sandbox_id=self.identity)["status"]
         return answer
 
-    def container(
-        self,
-        name: str,
-        *command: str,
-        mounts: list[dict[str, Any]] | None = None,
-        resources: dict[str, Any] | None = None,
-        **security: Any,
-    ) -> str:
+    def container(self, name: str, *command: str, mounts: list[dict[str, Any]] | None = None, **security: Any) -> str:
         """The identity of a container that runs. `security` is its LinuxContainerSecurityContext."""
         config = {
             "metadata": {"name": name},
@@ -82,7 +70,7 @@ class Pod:
             "command": command,
             "mounts": mounts or [],
             "log_path": f"{name}.log",
-            "linux": {"resources": resources or {}, "security_context": security},
+            "linux": {"security_context": security},
         }
         request = {"pod_sandbox_id": self.identity, "config": config, "sandbox_config": self._config}
         identity: str = self._runtime.call("CreateContainer", **request)["container_id"]
@@ -91,7 +79,8 @@ class Pod:
 
     def remove(self) -> None:
         """With its containers."""
-        self._runtime.remove(self.identity)
+        self._runtime.call("StopPodSandbox", pod_sandbox_id=self.identity)
+        self._runtime.call("RemovePodSandbox", pod_sandbox_id=self.identity)
 
 
 def execute(runtime: Runtime, container: str, *command: str) -> str:

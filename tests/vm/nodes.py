@@ -1,7 +1,6 @@
-"""Nodes with a real container runtime as virtual machines, for what those of `node` lack: controllers of cgroups, a
-network file system of the kernel's, SELinux.
+"""Nodes with a real container runtime as virtual machines, for what those of `node` lack: SELinux.
 
-Their trees are Debian's, with its containerd, runc and nfs-kernel-server; nothing of them is made up for.
+Their trees are Debian's, with its containerd, runc and policy; nothing of them is made up for.
 """
 
 from __future__ import annotations
@@ -34,14 +33,12 @@ CONTEXTS = "/etc/selinux/default/contexts/files/file_contexts"
 LOAD = "ctr --namespace=k8s.io images import /root/images.tar >/dev/null"
 
 
-def prepare(node: Machine, configuration: str, docker: bool = False) -> None:
-    """kubens, containerd and its images, and docker.io on demand."""
+def prepare(node: Machine, configuration: str) -> None:
+    """kubens, containerd and its images."""
     kubens_machine.install(node)
     kubens_machine.configure(node, configuration)
     unit = "containerd.service"
     node.link(f"/etc/systemd/system/multi-user.target.wants/{unit}", f"/lib/systemd/system/{unit}")
-    for other in () if docker else ("docker.service", "docker.socket"):
-        node.link(f"/etc/systemd/system/{other}", "/dev/null")
     node.write("/etc/containerd/config.toml", CONFIGURATION)
     node.write("/etc/cni/net.d/10-pods.conflist", json.dumps(nodes.NETWORK))
     busybox = (node.tree / "usr/bin/busybox").read_bytes()
