@@ -9,6 +9,8 @@ WRAP_SERVICES =
 ENV_SERVICES =
 
 LIBRARY = $(PREFIX)/lib/kubens
+# What other packages configure there stays: kubens.conf(5).
+CLEAR = find $(DESTDIR)$(LIBRARY) -mindepth 1 -maxdepth 1 ! -name '*.conf' -exec rm -rf {} +
 GENERATORS = $(PREFIX)/lib/systemd/system-generators
 UNITS = $(PREFIX)/lib/systemd/system
 SERVICES_CONF = $(DESTDIR)/etc/kubens/services.conf
@@ -43,6 +45,10 @@ NODES = build/nodes
 VMS = build/vms
 VM_RELEASES = bullseye bookworm trixie sid
 VM_PACKAGES = linux-image-cloud-amd64
+# And nodes of those, with what a kernel of their own makes possible.
+VM_NODES = build/vm-nodes
+VM_NODE_RELEASES = bookworm trixie
+VM_NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,iptables,nfs-kernel-server,policycoreutils,python3,runc,selinux-policy-default
 # Debian 12 and all that it takes to become 13, for `check-upgrade`; python3 because the package depends on it.
 UPGRADE = build/upgrade
 # A tree with other generators, for `bench`.
@@ -59,7 +65,7 @@ help: ## list the targets
 
 # The generator comes last and at once: a reload that found half of it would run it.
 install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SERVICES= and ENV_SERVICES= declare services
-	rm -rf $(DESTDIR)$(LIBRARY)
+	[ ! -d $(DESTDIR)$(LIBRARY) ] || $(CLEAR)
 	install -d $(DESTDIR)$(LIBRARY) $(DESTDIR)$(GENERATORS) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/bin $(dir $(SERVICES_CONF))
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
@@ -105,7 +111,8 @@ uninstall: ## remove what `install` put there, except for the configuration
 	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -f $(DESTDIR)$(UNITS)/netns_name@.service $(DESTDIR)$(UNITS)/netns_outside-*@.service \
 		$(addprefix $(DESTDIR)$(UNITS)/netns-,$(addsuffix @.service,$(patsubst conf/netns/%.sh,%,$(wildcard conf/netns/*.sh))))
-	rm -rf $(DESTDIR)$(LIBRARY) $(SHARE)/doc/kubens
+	[ ! -d $(DESTDIR)$(LIBRARY) ] || { $(CLEAR) && rmdir --ignore-fail-on-non-empty $(DESTDIR)$(LIBRARY); }
+	rm -rf $(SHARE)/doc/kubens
 
 setup: packages .venv/ready ## install what the tests need: Debian packages, and a Python environment in .venv
 
@@ -163,8 +170,8 @@ check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the te
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node/test_kubelet.py $(ARGS)
 
 check-vm: PACKAGES += e2fsprogs qemu-system-x86
-check-vm: setup $(VM_RELEASES:%=$(VMS)/%) ## run the tests in virtual machines, of each of VM_RELEASES (some minutes)
-	KUBENS_VMS=$(VMS) .venv/bin/python -m pytest tests/vm $(ARGS)
+check-vm: setup $(VM_RELEASES:%=$(VMS)/%) $(VM_NODE_RELEASES:%=$(VM_NODES)/%) ## run the tests in virtual machines (some minutes)
+	KUBENS_VMS=$(VMS) KUBENS_VM_NODES=$(VM_NODES) .venv/bin/python -m pytest tests/vm $(ARGS)
 
 .venv/node: tests/node/requirements.txt .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -241,6 +248,12 @@ $(NODES)/kubelet: tests/node/kubelet.sh
 
 $(NODES)/%:
 	$(call debootstrap,$(COMMA)$(NODE_PACKAGES))
+
+# The labels of SELinux take /proc to be set.
+$(VM_NODES)/%:
+	$(call debootstrap,$(COMMA)$(VM_PACKAGES)$(COMMA)$(VM_NODE_PACKAGES))
+	unshare --mount sh -euc 'mount -t proc proc $@/proc; chroot $@ setfiles -F -e /proc \
+		/etc/selinux/default/contexts/files/file_contexts /' || { mv $@ $@.part; exit 1; }
 
 $(VMS)/%:
 	$(call debootstrap,$(COMMA)$(VM_PACKAGES))

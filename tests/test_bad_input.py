@@ -350,6 +350,31 @@ def test_every_problem_is_in_the_problems_service(tmp_path: Path) -> None:
     assert os.readlink(done.output / "multi-user.target.wants/kubens-problems.service") == "../kubens-problems.service"
 
 
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("character", ["\x01", "x", "é"])
+def test_a_problem_that_no_unit_could_hold_is_cut(character: str, tmp_path: Path) -> None:
+    """A unit with a line of a megabyte is not loaded, nor can a command get an argument of more than 128 KiB."""
+    root = build(tmp_path / "root", {**GOOD, CONF: f"[MountNamespace]\nName={character * 120_000}\n"})
+    done = run(root, tmp_path / "output")
+    assert verify(root, done.output) == ""
+    text = (done.output / "kubens-problems.service").read_text()
+    assert f"{CONF}:2: Name=" in text
+    assert max(map(len, text.splitlines())) < 6000
+
+
+def test_thousands_of_problems_take_a_hundred_lines(tmp_path: Path) -> None:
+    """Each is a process at boot."""
+    bad: dict[str, Content] = {f"/etc/kubens/{number:04}.conf": "Wrap=\xff[Mount\n[Moun" for number in range(3000)}
+    done = run(build(tmp_path / "root", {**GOOD, **bad}), tmp_path / "output")
+    lines = (done.output / "kubens-problems.service").read_text().splitlines()
+    assert "Description=kubens found 3000 problems in its configuration" in lines
+    commands = [line for line in lines if line.startswith("ExecStart=")]
+    assert len(commands) == 103
+    assert "/etc/kubens/0099.conf:2: invalid section header" in commands[99]
+    assert "and 2900 more: kubensctl check shows all" in commands[100]
+    assert len(done.lines) == 3000
+
+
 def test_a_missing_tool_is_one_line_and_nothing_is_generated(tmp_path: Path) -> None:
     root = build(tmp_path / "root", GOOD)
     (root / "usr/bin/nsenter").chmod(0o644)

@@ -18,12 +18,15 @@ from pathlib import Path
 
 import pytest
 
+from kubens import boot
 from machine import CHECKOUT
+from test_boot_path import CHANGES, FORBIDDEN, READ
 from trees import BASE, FULL, POD, Run, build, program, snapshot
 
 ERRORS = ("EIO", "EACCES", "ENOSPC", "EMFILE", "ELOOP")
 TREES = ("blue", "netns-own", "netns@night", "pod@shop", "red")
 INTERPRETER = ("/usr/bin/python3", "-I", "-S", "-B", "-X", "utf8")
+COMMAND = (*INTERPRETER, "/usr/lib/kubens/start.pyc", "/usr/lib/kubens")
 # Its name, and how many of that name there were so far.
 Call = tuple[str, int]
 # Of one without the other nothing is to be seen.
@@ -83,6 +86,9 @@ class Generator:
         self.complete, trace = self.traced()
         if is_live:
             shutil.copytree(self.complete.output / ".kubens", self.root / LIVE, symlinks=True)
+            # Of a type, its instances live; one that comes with us has nothing to be recorded.
+            os.rename(self.root / LIVE / "netns-own", self.root / LIVE / "netns-own@night")
+            os.mkdir(self.root / LIVE / "netns-lo@night")
             self.complete, trace = self.traced()
         self.calls: list[Call] = []
         self.beginning: list[Call] = []
@@ -106,7 +112,7 @@ class Generator:
         self._number += 1
         output = output or self.root / f"output{self._number}"
         output.mkdir(exist_ok=True)
-        done = self._run(output, *self._strace(fault), *INTERPRETER, "/usr/lib/kubens/start.pyc", "/usr/lib/kubens")
+        done = self.run(output, *self._strace(fault), *COMMAND)
         return done, (self.root / "trace").read_text(errors="replace")
 
     def from_the_shell(self, call: Call, fault: str) -> Run:
@@ -120,14 +126,14 @@ class Generator:
         self._number += 1
         output = self.root / f"output{self._number}"
         output.mkdir()
-        return self._run(output, "sh", "/generator")
+        return self.run(output, "sh", "/generator")
 
     @staticmethod
     def _strace(fault: str) -> list[str]:
         command = ["strace", "--quiet=all", "--output=/trace", f"--trace={fault.partition(':')[0] or CALLS}"]
         return [*command, f"--inject={fault}"] if fault else command
 
-    def _run(self, output: Path, *command: str) -> Run:
+    def run(self, output: Path, *command: str) -> Run:
         """Run a command over the tree; one that takes a second of a processor is killed. Raises TimeoutExpired."""
         inside = ["nsenter", f"--target={self._keeper.pid}", "--mount", "chroot", str(self.root)]
         done = subprocess.run(
@@ -235,6 +241,38 @@ def test_the_run_itself_is_whole(generator: Generator) -> None:
     }  # fmt: skip
 
 
+def test_a_generator_that_may_make_files_and_no_links_to_them(generator: Generator) -> None:
+    """As Debian's SELinux policy has it, which lets generators neither link nor unlink."""
+    done, _ = generator.traced("link,unlink:error=EACCES")
+    assert (done.status, done.lines) == (CLEAN, generator.complete.lines)
+    assert lost(generator, done.output) == half_done(generator, done) == []
+
+
+# What is loaded late, and the ancestors by which log.py knows PID 1's helper.
+OWN = re.compile(r"/usr/lib/kubens/\w+\.cpython|/usr/lib/python3[.0-9]*(/|$)|/proc/\d+/stat$")
+
+
+def test_a_boot_touches_nothing_else(generator: Generator) -> None:
+    """As test_boot_path.py has it of runs with KUBENS_ROOT."""
+    output = generator.root / "boot"
+    output.mkdir()
+    strace = ["strace", "--quiet=all", "--output=/trace", "--string-limit=4096"]
+    assert generator.run(output, *strace, *COMMAND).status == CLEAN
+    calls = re.findall(r"^(\w+)\((.*)", (generator.root / "trace").read_text(errors="replace"), re.MULTILINE)
+    begin = next(place for place, (_, rest) in enumerate(calls) if '"/etc/kubens"' in rest)
+    assert len(calls) > begin + 300
+    for name, rest in calls[begin:]:
+        assert name not in FORBIDDEN
+        if name in ("read", "write"):
+            continue
+        for path in re.findall(r'"(/[^"]*)"', rest.partition(",")[0] if name == "readlink" else rest):
+            if path.startswith("/boot/") and "/../" not in path:
+                continue
+            assert name not in CHANGES and "O_WRONLY" not in rest and "O_RDWR" not in rest, (name, rest)
+            assert READ.match(path) or OWN.match(path), (name, path)
+    shutil.rmtree(output)
+
+
 def test_a_failing_call_leaves_a_namespace_whole_or_not_there(generator: Generator) -> None:
     failures = []
     for call, error in chosen("error", generator.calls):
@@ -265,6 +303,18 @@ def test_killed_at_any_call_it_leaves_nothing_half_done_and_the_next_run_is_whol
             failures.append((line, half, done.status, again.status))
         shutil.rmtree(done.output)
     assert not failures, "\n".join(map(str, failures))
+
+
+@pytest.mark.parametrize(
+    ("record", "status"),
+    [("netns-own@x", boot.CRASHED), ("netns-other@x", boot.DONE_WITH_ERRORS)],
+)
+def test_a_type_of_which_something_lives_is_not_given_up(record: str, status: int, tmp_path: Path) -> None:
+    """Nobody joins that, so no other tree needs the type."""
+    files = {**BASE, "/etc/conf.d/netns/own.sh": "x=1\n", f"/{LIVE}/{record}/units/x": ""}
+    root = build(tmp_path / "root", files)
+    (tmp_path / "output/netns-own@.service").mkdir(parents=True)
+    assert boot.generate([str(tmp_path / "output")], {b"KUBENS_ROOT": os.fsencode(root)}) == status
 
 
 def test_an_interpreter_that_cannot_begin_loses_nothing(generator: Generator) -> None:

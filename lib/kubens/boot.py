@@ -58,7 +58,7 @@ def generate(arguments: list[str], environment: Mapping[bytes, bytes]) -> int:
         return CRASHED
     missing = write.write(made, output, early)
     _report(made.findings)
-    if any(root.exists(f"{config.LIVE}/{name}") for name in missing):
+    if missing and _any_lives(root, missing):
         return CRASHED  # what lives is not left without its units: the shell in front of us tries once more
     return DONE_WITH_ERRORS if made.has_errors else DONE
 
@@ -67,6 +67,15 @@ def _has_anything(configuration: Configuration) -> bool:
     return bool(
         configuration.mount_namespaces or configuration.has_networks or configuration.has_pods or configuration.findings
     )
+
+
+def _any_lives(root: Root, trees: list[str]) -> bool:
+    """Whether there is a record of one of the trees; of a type of network namespaces, each instance has its own."""
+    try:
+        records = root.names(config.LIVE)
+    except (OSError, Unreadable):
+        return True
+    return any(record == name or record.startswith(f"{name}@") for record in records for name in trees)
 
 
 def _report(findings: list[Finding]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kubens import config, execs, names, render, sandbox
+import posix
+
+from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
 from kubens.files import Unreadable
 from kubens.finding import ERROR, NOTICE, Finding
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from kubens.config import Member
     from kubens.files import Root
+    from kubens.finding import Finding
     from kubens.netns import Networks
     from kubens.order import Chain
     from kubens.pods_plan import Pods
@@ -40,6 +43,7 @@ EARLY = frozenset(
      "cryptsetup.target", "cryptsetup-pre.target", "veritysetup.target", "tmp.mount")
 )  # fmt: skip
 
+_BEFORE = frozenset(("Before",))
 KEYS = (
     frozenset(config.EXEC_SETTINGS)
     | sandbox.KEYS
@@ -51,6 +55,7 @@ KEYS = (
 class Inventory:
     """units: every member by the name it was listed under, None where not installed or masked; instances of a template
     with files of their own stand under their own names. absent: why, for each None ("not installed", "masked").
+    domains: what SELinux would make of members once they are wrapped, by their real name.
     foreign: members that another generator will make, with the file they come from. instances: by template.
     early: by real name, the members that are ordered before what their namespaces wait for, as order.find() has them.
     quadlets: services that Podman makes, with the files; None where nobody asked.
@@ -65,6 +70,7 @@ class Inventory:
     def __init__(self) -> None:
         self.units: dict[str, Unit | None] = {}
         self.absent: dict[str, str] = {}
+        self.domains: dict[str, list[Finding]] = {}
         self.foreign: dict[str, str] = {}
         self.instances: dict[str, list[str]] = {}
         self.early: dict[str, Chain] = {}
@@ -131,7 +137,26 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
             _resolve_programs(inventory, root, unit)
     inventory.unreadable = lookup.unreadable
     _find_early(inventory, units, configuration, live)
+    if namespaces and _has_selinux(root):
+        from kubens import selinux
+
+        for namespace in namespaces:
+            selinux.look(root, inventory, namespace)
     return inventory
+
+
+def _has_selinux(root: Root) -> bool:
+    """Whether files have labels that count: those of a tree do, whatever runs here."""
+    try:
+        if root.path:
+            posix.getxattr(root.path + root.follow("/usr/bin/nsenter"), "security.selinux")
+        else:
+            posix.stat("/sys/fs/selinux")
+    except PermissionError:
+        return True  # a generator that SELinux confines may not look, which is an answer too
+    except OSError:
+        return False
+    return True
 
 
 def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
@@ -215,7 +240,7 @@ def _find_early(inventory: Inventory, units: Units, *configurations: Configurati
 
 def _local_units(lookup: Lookup, known: Container[str]) -> tuple[list[str], list[str]]:
     """Of the units that are not known already, those that have a file outside of the system's own directories, and
-    those of them, or with drop-ins there, in whose text there is something of order.
+    those of them, or with drop-ins there, in which there is something of order with any but those that are known.
 
     What comes with the system is not looked at: to read it would take longer than all the rest.
     """
@@ -225,22 +250,28 @@ def _local_units(lookup: Lookup, known: Container[str]) -> tuple[list[str], list
         if directory.startswith(_OF_THE_SYSTEM):
             continue
         for name in present:
-            unit, words = (name[:-2], ("After", "Before")) if name[-2:] == ".d" else (name, ("Before",))
+            unit = name[:-2] if name[-2:] == ".d" else name
             if unit not in known and names.kind(unit):
                 if present[name] and name not in lookup.links_by_target(names.suffix(unit)).get(name, ()):
                     continue  # another name of a unit that is looked at by its own
                 if unit is name:
                     written.append(unit)
-                if _has(lookup.root, f"{directory}/{name}", words):
+                if _has_order(lookup.root, f"{directory}/{name}", known):
                     touched.append(unit)
     return written, touched
 
 
-def _has(root: Root, path: str, words: tuple[str, ...]) -> bool:
-    """Whether one of the words is in a unit's file, or in a directory's drop-ins."""
+def _has_order(root: Root, path: str, known: Container[str]) -> bool:
+    """Whether a unit comes before any but those that are known; with a directory of drop-ins, also after any."""
     try:
         files = [f"{path}/{name}" for name in root.files(path, ".conf")] if path[-2:] == ".d" else [path]
         texts = [root.read(file) or "" for file in files]
     except (OSError, Unreadable):
         return False
-    return any(word in text for text in texts for word in words)
+    for text in texts:
+        if "After" in text and files[0] is not path:
+            return True
+        for section in syntax.parse(text, _BEFORE).sections if "Before" in text else ():
+            if any(name not in known for _, value, _ in section.assignments for name in value.split()):
+                return True
+    return False

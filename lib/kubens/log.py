@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _LEVELS = {ERROR: 3, WARNING: 4}  # syslog(3)
 # The kernel takes records of 1024 bytes (PRINTKRB_RECORD_MAX) and refuses longer ones as a whole.
 _RECORD_MAX = 960
+# On a serial console each takes some milliseconds of the boot; whoever has more to mend begins with these.
+LINES_MAX = 100
 
 
 def report(findings: list[Finding], notices: bool = True) -> None:
@@ -20,12 +22,21 @@ def report(findings: list[Finding], notices: bool = True) -> None:
     if not findings:
         return
     kernel = _kernel_log() if _run_by_systemd() else -1
+    if kernel >= 0:
+        _report_to_kernel(kernel, [finding for finding in findings if finding.severity != NOTICE])
+        return
     for finding in findings:
-        if kernel >= 0 and finding.severity != NOTICE:
-            text = f"<{_LEVELS[finding.severity]}>kubens-generator[{posix.getpid()}]: {finding}"
-            _write(kernel, text.encode("utf-8", "replace")[:_RECORD_MAX] + b"\n")
-        elif kernel < 0 and (notices or finding.severity != NOTICE):
+        if notices or finding.severity != NOTICE:
             _write(2, f"kubens-generator: {finding.severity}: {finding}\n".encode("utf-8", "replace"))
+
+
+def _report_to_kernel(log: int, findings: list[Finding]) -> None:
+    lines = [f"<{_LEVELS[finding.severity]}>kubens-generator[{posix.getpid()}]: {finding}" for finding in findings]
+    if len(lines) > LINES_MAX:
+        more = f"and {len(lines) - LINES_MAX} more: kubensctl check shows all"
+        lines[LINES_MAX:] = [f"<{_LEVELS[ERROR]}>kubens-generator[{posix.getpid()}]: {more}"]
+    for line in lines:
+        _write(log, line.encode("utf-8", "replace")[:_RECORD_MAX] + b"\n")
 
 
 def _kernel_log() -> int:

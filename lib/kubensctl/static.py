@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import kubens
@@ -88,7 +88,6 @@ def make(path: str) -> Static:
         raise Failure(f"{path or '/'}: no namespace is configured (kubens.conf(5))")
     _unrecorded(configuration)
     taken = inventory.take(root, configuration, Configuration())
-    brings_kubensenter = not taken.kubensenter
     # It is there by then.
     taken.kubensenter = taken.kubensenter or carried.KUBENSENTER
     made = plan.plan(configuration, taken)
@@ -102,8 +101,9 @@ def make(path: str) -> Static:
         for link in tree.links:
             target, _, name = link.partition(".wants/")
             static.unit(name).wanted_by.append(target)
-    if any(namespace.when_missing == "host" for namespace in configuration.mount_namespaces.values()):
-        static.files.update(carried.kubensenter() if brings_kubensenter else {})
+    some_may_be_outside = any(mounts.when_missing == "host" for mounts in configuration.mount_namespaces.values())
+    if some_may_be_outside and taken.kubensenter == carried.KUBENSENTER:
+        static.files.update(carried.kubensenter())
     if configuration.pods:
         static.files.update(carried.for_pods())
     if kinds or configuration.network_namespaces:
@@ -111,12 +111,7 @@ def make(path: str) -> Static:
     for unit in static.units.values():
         if unit.text:
             unit.text += _install(unit.wanted_by)
-    sources.come_along({f"{DIRECTORY}/{name}": unit.text for name, unit in static.units.items() if unit.text})
-    sources.come_along({file: text for file, (_, text) in static.files.items()})
-    words = [*carried.etc_words(root, configuration), *map(sources.word, static.files), *sources.words()]
-    wanted_by = ["multi-user.target"]
-    check = _headed(drift.service(words, taken.tools), []) + _install(wanted_by)
-    static.units[drift.NAME] = StaticUnit(check, wanted_by=wanted_by)
+    _add_check(static, sources, carried.etc_words(root, configuration), taken.tools)
     return static
 
 
@@ -177,6 +172,15 @@ def _add_networks(static: Static, root: Root, configuration: Configuration, kind
     files, findings = carried.for_networks(root, configuration, kinds)
     static.files.update(files)
     static.findings += findings
+
+
+def _add_check(static: Static, sources: drift.Sources, words: list[str], tools: Mapping[str, str]) -> None:
+    sources.come_along({f"{DIRECTORY}/{name}": unit.text for name, unit in static.units.items() if unit.text})
+    sources.come_along({path: text for path, (_, text) in static.files.items()})
+    words = [*words, *map(sources.word, static.files), *sources.words()]
+    wanted_by = ["multi-user.target"]
+    text = _headed(drift.service(words, tools), []) + _install(wanted_by)
+    static.units[drift.NAME] = StaticUnit(text, wanted_by=wanted_by)
 
 
 def _headed(text: str, sources: list[str]) -> str:

@@ -173,8 +173,12 @@ def test_a_page_refers_to_pages_that_exist(page: Path) -> None:
 
 
 def test_all_of_it_is_installed(tmp_path: Path) -> None:
+    library = tmp_path / "usr/lib/kubens"
+    for name in ("other.conf", "kubens/gone.py"):
+        write(library, name, "")
     command = ["make", "--silent", f"--directory={CHECKOUT}", "install", f"DESTDIR={tmp_path}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert not (library / "kubens/gone.py").exists()
     share = tmp_path / "usr/share"
     for page in PAGES:
         assert (share / f"man/man{page.stem[-1]}" / page.stem).read_text().startswith('.\\" Man page generated'), page
@@ -182,6 +186,9 @@ def test_all_of_it_is_installed(tmp_path: Path) -> None:
                  "fish/vendor_completions.d/kubensctl.fish", "doc/kubens/troubleshooting.md"):  # fmt: skip
         assert (share / path).stat().st_size > 1000
     subprocess.run([*command[:3], "uninstall", f"DESTDIR={tmp_path}"], check=True, stdout=subprocess.DEVNULL)
+    # Another package's configuration is not ours to remove.
+    (library / "other.conf").unlink()
+    library.rmdir()
     assert [path for path in tmp_path.rglob("*kubens*") if path.name != "kubens" or path.parent.name != "etc"] == []
 
 

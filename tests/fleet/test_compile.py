@@ -122,12 +122,12 @@ def test_files_over_the_root_and_the_way_back(machine: Maker, each_lower: str) -
     node.boot()
     assert whereabouts(node, "a", "b") == ["inside", "inside"]
     node.systemctl("stop", "kubens")
-    node.run("rm", "/usr/bin/unshare")
+    node.run("mv", "/usr/bin/unshare", "/usr/bin/unshare.away")
     node.systemctl("start", "a", "b")
     assert whereabouts(node, "a", "b") == ["host", "host"]
 
     node.poweroff()
-    node.write("/usr/bin/unshare", Path("/usr/bin/unshare").read_bytes(), 0o755)
+    (node.tree / "usr/bin/unshare.away").rename(node.tree / "usr/bin/unshare")
     configure(node, "[MountNamespace]\nName=other\nWrap=a\n")
     assert kubensctl(*arguments).returncode == 0
     node.boot()
@@ -286,3 +286,12 @@ def test_two_masters_are_one_too_many(tmp_path: Path) -> None:
     done = kubensctl("compile", f"--root={root}", "--format=ignition")
     assert done.returncode == 0
     assert "warning: /usr/lib/systemd/system-generators/kubens-generator: the generator is installed" in done.stderr
+
+
+@pytest.mark.needs("shellcheck")
+def test_shellcheck_of_what_runs_in_a_pod(tmp_path: Path) -> None:
+    root = tree(tmp_path, {**FILES, CONF: "[MountNamespace]\nWrap=a\n"}, ("a",))
+    done = kubensctl("compile", f"--root={root}", "--format=daemonset")
+    daemonset = list(yaml.safe_load_all(done.stdout))[-1]
+    script = daemonset["spec"]["template"]["spec"]["containers"][0]["command"][2]
+    subprocess.run(["shellcheck", "--shell=sh", "-"], input=script, text=True, check=True)
