@@ -61,6 +61,10 @@ def dropin(content: Content) -> dict[str, Content]:
     return {**unit(SLEEP), DROPIN: content}
 
 
+DENIED = "Permission denied"
+if os.geteuid() == 0:
+    DENIED += ", and that to root: is it SELinux? Then see kubensctl selinux"
+
 # What can be at a path instead of a readable text: the content, and the reason to be read for it.
 NO_FILE: dict[str, tuple[Content, str]] = {
     "directory": (Path.mkdir, "is a directory"),
@@ -71,7 +75,7 @@ NO_FILE: dict[str, tuple[Content, str]] = {
     "block device": (make_device(stat.S_IFBLK, 7, 0), "not a regular file"),
     "socket": (make_socket, "not a regular file"),
     "100 MB": (sparse(100_000_000), "larger than 4096 KiB"),
-    "unreadable": (make_unreadable, "Permission denied"),
+    "unreadable": (make_unreadable, DENIED),
 }
 CIRCLE: dict[str, Content] = {f"{Path(path).parent}/circle": link("circle") for path in (CONF, UNIT, DROPIN)}
 

@@ -174,7 +174,8 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
     elif unit.path.startswith(_BELOW_GENERATORS) and unit.unreadable is None:
         source = _quadlets(inventory, root).get(unit.name, "")
         if source:
-            unit.unreadable = (source, 0, f"the generator that reads it makes a unit that comes before {unit.path}")
+            reason = f"the generator that reads it makes a unit that comes before {unit.path}: remove one"
+            unit.unreadable = (source, 0, reason)
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
         from kubens import aliases
