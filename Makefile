@@ -45,6 +45,10 @@ NODES = build/nodes
 VMS = build/vms
 VM_RELEASES = bullseye bookworm trixie sid
 VM_PACKAGES = linux-image-cloud-amd64
+# And nodes of those, with what a kernel of their own makes possible.
+VM_NODES = build/vm-nodes
+VM_NODE_RELEASES = bookworm trixie
+VM_NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,iptables,nfs-kernel-server,policycoreutils,python3,runc,selinux-policy-default
 # Debian 12 and all that it takes to become 13, for `check-upgrade`; python3 because the package depends on it.
 UPGRADE = build/upgrade
 # A tree with other generators, for `bench`.
@@ -166,8 +170,8 @@ check-kubelet: setup .venv/node $(NODES)/bookworm $(NODES)/kubelet ## run the te
 	KUBENS_NODES=$(NODES) .venv/bin/python -m pytest tests/node/test_kubelet.py $(ARGS)
 
 check-vm: PACKAGES += e2fsprogs qemu-system-x86
-check-vm: setup $(VM_RELEASES:%=$(VMS)/%) ## run the tests in virtual machines, of each of VM_RELEASES (some minutes)
-	KUBENS_VMS=$(VMS) .venv/bin/python -m pytest tests/vm $(ARGS)
+check-vm: setup $(VM_RELEASES:%=$(VMS)/%) $(VM_NODE_RELEASES:%=$(VM_NODES)/%) ## run the tests in virtual machines (some minutes)
+	KUBENS_VMS=$(VMS) KUBENS_VM_NODES=$(VM_NODES) .venv/bin/python -m pytest tests/vm $(ARGS)
 
 .venv/node: tests/node/requirements.txt .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -244,6 +248,12 @@ $(NODES)/kubelet: tests/node/kubelet.sh
 
 $(NODES)/%:
 	$(call debootstrap,$(COMMA)$(NODE_PACKAGES))
+
+# The labels of SELinux take /proc to be set.
+$(VM_NODES)/%:
+	$(call debootstrap,$(COMMA)$(VM_PACKAGES)$(COMMA)$(VM_NODE_PACKAGES))
+	unshare --mount sh -euc 'mount -t proc proc $@/proc; chroot $@ setfiles -F -e /proc \
+		/etc/selinux/default/contexts/files/file_contexts /' || { mv $@ $@.part; exit 1; }
 
 $(VMS)/%:
 	$(call debootstrap,$(COMMA)$(VM_PACKAGES))

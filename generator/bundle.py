@@ -23,6 +23,7 @@ GROUPS = (
     ("kubens.manifests", "pods"),
     ("kubens.aliases", "aliases"),
     ("kubens.commandline", "commandline"),
+    ("kubens.selinux", "selinux"),
     ("kubens.sandbox_rules", "sandbox"),
     ("kubens.foreign", "foreign"),
     ("kubens.order", "order"),

@@ -221,6 +221,11 @@ class Machine:
             else:
                 self.install(inner, target)
 
+    def chroot(self, *command: str) -> None:
+        """Run a command of the tree in it, before it is booted."""
+        script = 'mount -t proc proc "$0/proc"; exec chroot "$0" "$@"'
+        self._in_keeper("unshare", "--mount", "sh", "-euc", script, "/run/tree", *command)
+
     def read(self, path: str) -> str:
         return self._locate(path).read_text("utf-8", "surrogateescape")
 

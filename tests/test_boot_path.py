@@ -143,7 +143,7 @@ READ = re.compile(
     r"|/(etc|etc/conf\.d)$"
     r"|(/etc|/run|/usr/local/lib|/usr/lib|/?/lib)/systemd/(system|transient|system\.(control|attached))(/|$)"
     r"|/etc/(conf\.d/netns|netns(/[^/]*)?|resolv\.conf)$|/run/systemd/resolve(/stub-resolv\.conf)?$"
-    r"|/run/kubens-generator(/|$)|/run/systemd/container$|/proc/(1/)?cmdline$|/dev(/null)?$"
+    r"|/run/kubens-generator(/|$)|/run/systemd/container$|/proc/(1/)?cmdline$|/dev(/null)?$|/sys/fs/selinux$"
     r"|/etc/init\.d/[^/]*$|/(etc|run|usr/share)/containers/systemd/[^/]*$"
     r"|/?(/usr|/usr/local)?/s?bin(/[^/]*)?$"
     # On the way there, for links.

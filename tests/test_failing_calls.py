@@ -241,6 +241,13 @@ def test_the_run_itself_is_whole(generator: Generator) -> None:
     }  # fmt: skip
 
 
+def test_a_generator_that_may_make_files_and_no_links_to_them(generator: Generator) -> None:
+    """As Debian's SELinux policy has it, which lets generators neither link nor unlink."""
+    done, _ = generator.traced("link,unlink:error=EACCES")
+    assert (done.status, done.lines) == (CLEAN, generator.complete.lines)
+    assert lost(generator, done.output) == half_done(generator, done) == []
+
+
 # What is loaded late, and the ancestors by which log.py knows PID 1's helper.
 OWN = re.compile(r"/usr/lib/kubens/\w+\.cpython|/usr/lib/python3[.0-9]*(/|$)|/proc/\d+/stat$")
 

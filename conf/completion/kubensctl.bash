@@ -54,7 +54,7 @@ _kubensctl() {
     case $verb in
         '')
             options='--version'
-            words='status check plan compile migrate explain wrap env release join leave netns pod'
+            words='status check plan compile migrate explain wrap env release join leave netns pod selinux'
             ;;
         status)
             options='--json'
@@ -72,6 +72,9 @@ _kubensctl() {
             ;;
         compile)
             options='--root --format --output --role'
+            ;;
+        selinux)
+            options='--output'
             ;;
         explain)
             options='--root'

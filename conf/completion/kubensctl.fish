@@ -29,7 +29,7 @@ function __kubensctl_is_after
     test "$words[2..-1]" = "$argv"
 end
 
-set -l verbs status check plan compile migrate explain wrap env release join leave netns pod
+set -l verbs status check plan compile migrate explain wrap env release join leave netns pod selinux
 set -l edits wrap env release
 
 complete -c kubensctl -f
@@ -39,6 +39,7 @@ complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a status -d '
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a check -d 'Say what is wrong with the configuration'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a plan -d 'Show what the generator writes'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a compile -d 'Write static units'
+complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a selinux -d 'Write the SELinux policy that keeps services in their domains'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a migrate -d 'Take over what other installations do'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a explain -d 'Say where a unit\'s commands come from'
 complete -c kubensctl -n "not __fish_seen_subcommand_from $verbs" -a wrap -d 'Have services started in the namespace'
@@ -54,7 +55,7 @@ complete -c kubensctl -n "__fish_seen_subcommand_from check" -F
 complete -c kubensctl -n "__fish_seen_subcommand_from check plan compile migrate explain join leave $edits" -l root -xa '(__fish_complete_directories)' -d 'Look at the machine below a directory'
 complete -c kubensctl -n "__fish_seen_subcommand_from plan" -l diff -d 'Show the differences only'
 complete -c kubensctl -n "__fish_seen_subcommand_from plan" -l output -xa '(__fish_complete_directories)' -d 'Write files below a directory'
-complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l output -F -d 'Write there'
+complete -c kubensctl -n "__fish_seen_subcommand_from compile selinux" -l output -F -d 'Write there'
 complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l format -xa 'units ignition butane machineconfig cloud-init daemonset' -d 'What to write'
 complete -c kubensctl -n "__fish_seen_subcommand_from compile" -l role -xa 'worker master' -d 'The pool of a machineconfig'
 complete -c kubensctl -n "__fish_seen_subcommand_from migrate" -l undo -d 'Put everything back'

@@ -17,7 +17,7 @@ SIZE_MAX = 4 * 1024 * 1024
 _LINKS_MAX = 40  # as the kernel's (path_resolution(7))
 
 _FORMAT, _REGULAR, _DIRECTORY, _LINK, _CHARACTER = 0o170000, 0o100000, 0o040000, 0o120000, 0o020000
-_NOT_THERE, _NO_DEVICE, _NOT_A_DIRECTORY, _LOOP = 2, 6, 20, 40  # ENOENT, ENXIO (a socket), ENOTDIR, ELOOP
+_NOT_THERE, _NO_DEVICE, _DENIED, _NOT_A_DIRECTORY, _LOOP = 2, 6, 13, 20, 40  # ENOENT, ENXIO (a socket), EACCES, …
 _AGAIN, _IS_A_DIRECTORY = 11, 21  # EAGAIN (a fifo that somebody writes to), EISDIR
 _MISSING = (_NOT_THERE, _NOT_A_DIRECTORY)
 # Nearly every unit and configuration file is shorter.
@@ -49,8 +49,7 @@ class Root:
         except OSError as error:
             if error.errno in _MISSING:
                 return None
-            reason = "not a regular file" if error.errno == _NO_DEVICE else error.strerror
-            raise Unreadable(reason or "cannot be read") from None
+            raise Unreadable(_reason(error)) from None
         try:
             return _read_all(descriptor, size_max)
         except OSError as error:
@@ -174,6 +173,15 @@ class Root:
         resolved = self.follow(path)
         # A tree of files has no devices; the null device, which masks, is the same everywhere.
         return posix.open(resolved if resolved == "/dev/null" else self.path + resolved, flags | posix.O_NOFOLLOW)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == _NO_DEVICE:
+        return "not a regular file"
+    if error.errno == _DENIED and not posix.geteuid():
+        # Root may read all files, but for what a security module says.
+        return "Permission denied, and that to root: is it SELinux? Then see kubensctl selinux"
+    return error.strerror or "cannot be read"
 
 
 def _entries(directory: Any) -> dict[str, bool]:

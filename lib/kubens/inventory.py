@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posix
+
 from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
 from kubens.files import Unreadable
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from kubens.config import Member
     from kubens.files import Root
+    from kubens.finding import Finding
     from kubens.netns import Networks
     from kubens.order import Chain
     from kubens.pods_plan import Pods
@@ -52,6 +55,7 @@ KEYS = (
 class Inventory:
     """units: every member by the name it was listed under, None where not installed or masked; instances of a template
     with files of their own stand under their own names. absent: why, for each None ("not installed", "masked").
+    domains: what SELinux would make of members once they are wrapped, by their real name.
     foreign: members that another generator will make, with the file they come from. instances: by template.
     early: by real name, the members that are ordered before what their namespaces wait for, as order.find() has them.
     quadlets: services that Podman makes, with the files; None where nobody asked.
@@ -66,6 +70,7 @@ class Inventory:
     def __init__(self) -> None:
         self.units: dict[str, Unit | None] = {}
         self.absent: dict[str, str] = {}
+        self.domains: dict[str, list[Finding]] = {}
         self.foreign: dict[str, str] = {}
         self.instances: dict[str, list[str]] = {}
         self.early: dict[str, Chain] = {}
@@ -130,7 +135,26 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
             _resolve_programs(inventory, root, unit)
     inventory.unreadable = lookup.unreadable
     _find_early(inventory, units, configuration, live)
+    if namespaces and _has_selinux(root):
+        from kubens import selinux
+
+        for namespace in namespaces:
+            selinux.look(root, inventory, namespace)
     return inventory
+
+
+def _has_selinux(root: Root) -> bool:
+    """Whether files have labels that count: those of a tree do, whatever runs here."""
+    try:
+        if root.path:
+            posix.getxattr(root.path + root.follow("/usr/bin/nsenter"), "security.selinux")
+        else:
+            posix.stat("/sys/fs/selinux")
+    except PermissionError:
+        return True  # a generator that SELinux confines may not look, which is an answer too
+    except OSError:
+        return False
+    return True
 
 
 def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubens import escape, execs, names, render, sandbox, wrap
-from kubens.config import LIVE, MountNamespace
+from kubens.config import LIVE, WRAP, MountNamespace
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
 from kubens.tree import Plan, Tree
 
@@ -208,6 +208,8 @@ class _Builder:
             text = self._blocked(member, refusals)
         else:
             self.findings += wrap.losses(unit, member.mode, self._namespace)[1]
+            if member.mode == WRAP:
+                self.findings += self._inventory.domains.get(unit.name, ())
         self._owners[unit.name] = self._namespace
         self._members[unit.name] = None
         self._dropins[f"{unit.name}.d/{name or wrap.DROPIN}"] = text

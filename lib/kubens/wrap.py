@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DROPIN = "zz-kubens.conf"
 _DROPIN = DROPIN.encode()
 
+NSENTER = "/usr/bin/nsenter"
+
 # Sets argv[0] and touches nothing else. bash, where there is no perl, leaves SHLVL=0 in the environment.
 _PERL = "exec { shift @ARGV } @ARGV or exit 127"
 _BASH = 'unset PWD OLDPWD; path=$1; shift; exec -a "$1" -- "$path" "${@:2}"'
@@ -179,13 +181,25 @@ def _is_flat(text: str) -> bool:
     return "%" not in text or all(part[:1] in _FLAT_SPECIFIERS for part in text.replace("%%", "").split("%")[1:])
 
 
+def fronts(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> list[str]:
+    """The programs that are executed one after the other before the command's own."""
+    found = [NSENTER] if namespace.when_missing != "host" else [inventory.kubensenter, NSENTER]
+    directory = working_directory(unit)
+    if directory:
+        tool = "sh" if directory.startswith("-") else "unshare" if "=" in command.program else "env"
+        found.append(inventory.tools[tool])
+    if execs.is_renamed(command):
+        found.append(_renamer(inventory))
+    return found
+
+
 def _line(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:
     """The command with nsenter in front of it."""
     words: list[str] = []
     if namespace.when_missing == "host":
         words += [inventory.kubensenter, "-n", namespace.name, "--"]
     else:
-        words += ["/usr/bin/nsenter", f"--mount={namespace.pin}"]
+        words += [NSENTER, f"--mount={namespace.pin}"]
 
     def literal(text: str) -> str:
         # Specifiers go on meaning what they mean in the program's place; variables were never expanded there.

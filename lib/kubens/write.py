@@ -82,7 +82,11 @@ def _write_tree(tree: Tree, output: str, early: str) -> None:
         directory, _, name = path.rpartition("/")
         if not directory:
             _make_file(f"{output}/{path}", text)
-            posix.link(f"{output}/{path}", f"{staging}/units/{path}")
+            try:
+                posix.link(f"{output}/{path}", f"{staging}/units/{path}")
+            except PermissionError:
+                # Debian's SELinux policy lets generators create files here, and not link them.
+                _make_file(f"{staging}/units/{path}", text)
             continue
         if name not in made:
             if not made:

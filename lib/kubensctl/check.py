@@ -6,12 +6,10 @@ import argparse
 import json
 import sys
 
-from kubens.config import WRAP, MountNamespace
 from kubens.files import Root
 from kubens.finding import ERROR, NOTICE, Finding
-from kubens.units import Unit
 from kubensctl import bash, other_generators, planning, report, selinux, terminal, verify
-from kubensctl.planning import Configured, Planned
+from kubensctl.planning import Planned
 from kubensctl.verbs import Verbs, add_json, add_root
 
 EXAMPLES = """\
@@ -60,26 +58,14 @@ def all_findings(planned: Planned) -> list[Finding]:
         reason = "kubens=0 is on the kernel command line: nothing is generated, everything runs as without kubens"
         findings.append(Finding(NOTICE, "", 0, "", reason))
     for namespace in planned.all_namespaces:
-        for unit, mode in members(planned, namespace):
+        for unit, _ in planned.loaded(namespace):
             findings += other_generators.findings(planned, unit, namespace)
-            if mode == WRAP and isinstance(namespace, MountNamespace):
-                findings += selinux.findings(planned, unit, namespace)
     findings += bash.findings(planned.root)
+    findings += selinux.findings(planned)
     if not planned.root.path:
-        present = [unit.name for namespace in planned.all_namespaces for unit, _ in members(planned, namespace)]
+        present = [unit.name for namespace in planned.all_namespaces for unit, _ in planned.loaded(namespace)]
         findings += verify.findings(planned, present)
     return findings
-
-
-def members(planned: Planned, namespace: Configured) -> list[tuple[Unit, str]]:
-    """The units of a namespace as systemd has them, instances of templates included, with their mode."""
-    found: dict[str, tuple[Unit, str]] = {}
-    for name, member in planned.members(namespace).items():
-        for listed in (name, *planned.inventory.instances.get(name, ())):
-            unit = planned.inventory.units.get(listed)
-            if unit is not None:
-                found.setdefault(unit.name, (unit, member.mode))
-    return list(found.values())
 
 
 def _verdict(planned: Planned, findings: list[Finding]) -> str:

@@ -7,12 +7,12 @@ import signal
 import sys
 
 import kubens
-from kubensctl import check, compile, edit, explain, migrate, netns, plan, pod, status, terminal
+from kubensctl import check, compile, edit, explain, migrate, netns, plan, pod, selinux, status, terminal
 from kubensctl.failure import Failure
 from kubensctl.verbs import Parser, Verbs
 
 # In the order of --help. A module that has verbs declares them in `declare(verbs)`.
-MODULES = (status, check, plan, explain, edit, netns, pod, compile, migrate)
+MODULES = (status, check, plan, explain, edit, netns, pod, selinux, compile, migrate)
 
 DESCRIPTION = "See, check and change which services run in the shared namespaces of kubens."
 
@@ -51,6 +51,9 @@ Check the manifest of a pod before it is put into /etc/kubens/pods:
 
 Over from kubensmnt, OpenShift's additions or systemd-netns:
   kubensctl migrate --dry-run
+
+Keep services in the domains that SELinux has for them:
+  kubensctl selinux --output kubens.cil
 
 For machines that cannot run the generator:
   kubensctl compile --root tree --format ignition

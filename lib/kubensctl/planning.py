@@ -90,6 +90,16 @@ class Planned:
         kept = {name: member for name, member in live.members.items() if name not in namespace.members} if live else {}
         return {**namespace.members, **kept}
 
+    def loaded(self, namespace: Configured) -> list[tuple[Unit, str]]:
+        """Its members' units as systemd has them, instances of templates included, with their mode."""
+        found: dict[str, tuple[Unit, str]] = {}
+        for name, member in self.members(namespace).items():
+            for listed in (name, *self.inventory.instances.get(name, ())):
+                unit = self.inventory.units.get(listed)
+                if unit is not None:
+                    found.setdefault(unit.name, (unit, member.mode))
+        return list(found.values())
+
     def errors_about(self, unit: str) -> list[Finding]:
         """Why a unit, by the name it was listed under, cannot be a member."""
         loaded = self.inventory.units.get(unit)

@@ -1,46 +1,168 @@
-"""Which programs SELinux would start in another domain, because they are wrapped."""
+"""`kubensctl selinux`: the policy that SELinux' own lacks for services that are wrapped, and for the generator."""
 
 from __future__ import annotations
 
-import os
+import argparse
+import re
+import sys
+from collections.abc import Iterator
 
-from kubens import execs
-from kubens.config import MountNamespace
+from kubens import selinux
+from kubens.config import WRAP
 from kubens.files import Root
-from kubens.finding import WARNING, Finding
+from kubens.finding import ERROR, Finding
+from kubens.selinux import Start, domain
 from kubens.units import Unit
+from kubensctl import planning
+from kubensctl.failure import Failure
 from kubensctl.planning import Planned
+from kubensctl.verbs import Verbs
+
+EXAMPLES = """\
+  kubensctl selinux
+  kubensctl selinux --output kubens.cil
+
+It is loaded with: semodule -i kubens.cil; systemctl daemon-reload; systemctl restart kubens.
+Nothing but a comment comes out where the policy lacks nothing."""
+
+GENERATORS = ("/usr/lib/systemd/system-generators", "/usr/local/lib/systemd/system-generators")
+_READ = {"file": ("getattr", "open", "read"), "lnk_file": ("read",)}
+_LEVEL = re.compile(r"(s\d+)(?::(.+))?")
 
 
-def findings(planned: Planned, unit: Unit, namespace: MountNamespace) -> list[Finding]:
-    """SELinux moves a process into a domain when PID 1 executes a file of a certain type; now that is nsenter."""
-    found: list[Finding] = []
-    if not planned.root.path and not os.path.exists("/sys/fs/selinux/enforce"):
-        return found
-    front = "/usr/bin/nsenter"
-    if namespace.when_missing == "host":
-        front = planned.inventory.kubensenter or front
-    new = _file_type(planned.root, front)
-    for key in namespace.wrap_commands:
-        for command in execs.commands(unit, key):
-            program = command.program
-            if not program.startswith("/"):
-                program = planned.inventory.programs.get((program, execs.search_path(unit)), "")
-            old = _file_type(planned.root, program)
-            if old and new and old != new:
-                reason = (
-                    f"{program} is {old} for SELinux and {front}, which is put in front of it, {new}: the service may "
-                    f"run in another domain; look with ps -Z, or list it in Env= if it can enter by itself"
-                )
-                found.append(Finding(WARNING, command.file, command.line, unit.name, reason))
+def declare(verbs: Verbs) -> None:
+    verb = verbs.add("selinux", "write what SELinux' policy lacks for services that are wrapped", EXAMPLES, run)
+    verb.add_argument("--output", metavar="PATH", help="write there, instead of to standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    planned = planning.make(Root())
+    rules: dict[str, None] = {}
+    for unit, starts in _wrapped(planned):
+        for rule in (*_of_generator(unit, starts), *(rule for start in starts for rule in _of_start(start))):
+            if not rules:
+                rules["; What SELinux' policy lacks for kubens: kubensctl selinux. Load it with semodule -i."] = None
+            rules[rule] = None
+    text = "\n".join(rules or ["; SELinux' policy lacks nothing for the services that are wrapped"]) + "\n"
+    if arguments.output is None:
+        sys.stdout.write(text)
+    else:
+        with open(arguments.output, "w", encoding="utf-8") as file:
+            file.write(text)
+    return 0
+
+
+def findings(planned: Planned) -> list[Finding]:
+    """Units that whoever asks can read, and the generator cannot."""
+    found = []
+    generator = "" if planned.root.path else _generator()
+    if generator:
+        for unit, _ in _wrapped(planned):
+            for path, label in _files(unit):
+                if _missing(generator, label, "file", _READ["file"]):
+                    reason = (
+                        f"SELinux keeps the generator, in {domain(generator)}, from reading a file of type "
+                        f"{domain(label)}, so nothing is wrapped: load the policy that `kubensctl selinux` writes"
+                    )
+                    found.append(Finding(ERROR, path, 0, unit.name, reason))
     return found
 
 
-def _file_type(root: Root, path: str) -> str:
-    """The SELinux type that a file is labelled with, "" where it has none: USER:ROLE:TYPE[:LEVEL]."""
+def _wrapped(planned: Planned) -> Iterator[tuple[Unit, list[Start]]]:
+    for namespace in planned.namespaces:
+        for unit, mode in planned.loaded(namespace):
+            if mode == WRAP:
+                yield unit, selinux.starts(planned.root, planned.inventory, unit, namespace)
+
+
+def _generator() -> str:
+    """The context in which PID 1 runs the generator, where that is another one than its own; else ""."""
     try:
-        label = os.getxattr(root.path + root.follow(path), "security.selinux")
+        first = selinux.read("/proc/1/attr/current")
+        labels = (selinux.label(Root(), f"{directory}/kubens-generator") for directory in GENERATORS)
+        label = next((label for label in labels if label), "")
+        context = selinux.executed(first, [label]) if label else ""
     except OSError:
         return ""
-    fields = label.rstrip(b"\0").decode("utf-8", "replace").split(":")
-    return fields[2] if len(fields) > 2 else ""
+    return context if domain(context) != domain(first) else ""
+
+
+def _files(unit: Unit) -> list[tuple[str, str]]:
+    """The files that a unit is read from, with their labels."""
+    labelled = ((path, selinux.label(Root(), path)) for path in (unit.path, *unit.dropins))
+    return [(path, label) for path, label in labelled if label]
+
+
+def _of_generator(unit: Unit, starts: list[Start]) -> Iterator[str]:
+    """That it may read the unit, and ask what becomes of its domain."""
+    generator = _generator()
+    if not generator:
+        return
+    needed = [(label, kind, _READ[kind]) for _, label in _files(unit) for kind in _READ]
+    if starts:
+        label = selinux.label(Root(), f"{selinux.FILE_SYSTEM}/create")
+        needed += [
+            (selinux.read("/proc/1/attr/current"), "process", ("getattr",)),
+            (selinux.read("/proc/1/attr/current"), "dir", ("search",)),
+            (selinux.read("/proc/1/attr/current"), "file", _READ["file"]),
+            (label, "dir", ("getattr", "search")),
+            (label, "file", ("getattr", "open", "read", "write")),
+            (label, "security", ("compute_create",)),
+        ]
+    for target, kind, permissions in needed:
+        missing = _missing(generator, target, kind, permissions)
+        if missing:
+            yield _allow(generator, target, kind, missing)
+
+
+def _of_start(start: Start) -> Iterator[str]:
+    """What the policy has for PID 1 when it executes the program, for the domain of nsenter(1) as well.
+
+    Raises Failure.
+    """
+    if not start.before:
+        raise Failure("the kernel's policy could not be asked: are you root, and is SELinux on?")
+    file, entered, wanted, after = start.types[0], domain(start.entered), domain(start.before), domain(start.after)
+    if after not in (entered, wanted):
+        reason = f"the policy sends {start.program}, executed by {entered}, to {after}: that would have to be taken out"
+        raise Failure(reason)
+    if after != wanted:
+        yield f"(typetransition {entered} {file} process {wanted})"
+        yield f"(allow {entered} {file} (file (getattr open read map execute)))"
+        yield f"(allow {entered} {wanted} (process (transition siginh noatsecure rlimitinh)))"
+        yield f"(allow {wanted} {entered} (process (sigchld)))"
+        yield f"(allow {wanted} {entered} (fd (use)))"
+        yield f"(allow {wanted} {entered} (fifo_file (getattr read write append ioctl lock)))"
+        yield f"(allow {wanted} {entered} (unix_stream_socket (getattr read write append ioctl)))"
+    level = start.before.split(":", 3)[3:]
+    if level and level != start.after.split(":", 3)[3:]:
+        yield f"(rangetransition {entered} {file} process {_range(level[0])})"
+
+
+def _missing(source: str, target: str, kind: str, permissions: tuple[str, ...]) -> list[str]:
+    """Those of the permissions on objects of a class that the policy does not give. Raises OSError."""
+    directory = f"{selinux.FILE_SYSTEM}/class/{kind}"
+    answer = selinux.ask("access", f"{source} {target} {selinux.read(f'{directory}/index')}")
+    allowed = int(answer.split()[0], 16)
+    return [name for name in permissions if not allowed >> int(selinux.read(f"{directory}/perms/{name}")) - 1 & 1]
+
+
+def _allow(source: str, target: str, kind: str, permissions: list[str]) -> str:
+    return f"(allow {domain(source)} {domain(target)} ({kind} ({' '.join(permissions)})))"
+
+
+def _range(text: str) -> str:
+    """LOW[-HIGH] of a context, as SELinux' Common Intermediate Language has it."""
+    low, _, high = text.partition("-")
+    return f"({_level(low)} {_level(high or low)})"
+
+
+def _level(text: str) -> str:
+    found = _LEVEL.fullmatch(text)
+    if found is None:
+        raise Failure(f"{text} is a level that cannot be told: write the policy by hand")
+    sensitivity, categories = found.groups()
+    if not categories:
+        return f"({sensitivity})"
+    parts = [re.sub(r"(c\d+)\.(c\d+)", r"(range \1 \2)", part) for part in categories.split(",")]
+    return f"({sensitivity} ({' '.join(parts)}))"

@@ -28,6 +28,7 @@ VERBS = {
     "join --dry-run blue b": "+Services=joined.service b.service",
     "leave --dry-run blue joined": "-Services=joined",
     "netns list": "blue  active  lo",
+    "selinux": "; SELinux' policy lacks nothing",
 }
 NOT_WRITABLE = "kubensctl: /etc/kubens cannot be written to; try as root\n"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from machine import CHECKOUT, Machine, MachineError
@@ -37,10 +38,11 @@ while [ "$(systemctl show --property=NJobs --value)" != 1 ]; do sleep 0.2; done
 END = "that is all\n"
 
 
-def ask(node: Machine, question: str) -> str:
+def ask(node: Machine, question: str, *arguments: str) -> str:
     """Boot the tree of a machine that does not run itself; what a script, at the end of the boot, writes there.
 
-    Raises MachineError, with what was on the console, where it did not come to that.
+    `arguments` are added to the kernel command line. Raises MachineError, with what was on the console, where it did
+    not come to that.
     """
     node.write("/root/question", f"{BEGIN}{question}\necho {END}")
     node.write("/etc/systemd/system/answer.service", UNIT)
@@ -48,7 +50,8 @@ def ask(node: Machine, question: str) -> str:
     with tempfile.TemporaryDirectory() as directory:
         console, answer = Path(directory, "console"), Path(directory, "answer")
         try:
-            subprocess.run(_command(node, Path(directory, "disk"), console, answer), check=True, timeout=TIMEOUT)
+            command = _command(node, Path(directory, "disk"), console, answer, arguments)
+            subprocess.run(command, check=True, timeout=TIMEOUT)
         except subprocess.SubprocessError as error:
             raise MachineError(f"{error}:\n{_text(console)}") from error
         said = _text(answer)
@@ -57,14 +60,14 @@ def ask(node: Machine, question: str) -> str:
         return said[: -len(END)]
 
 
-def _command(node: Machine, disk: Path, console: Path, answer: Path) -> list[str]:
+def _command(node: Machine, disk: Path, console: Path, answer: Path, arguments: Sequence[str]) -> list[str]:
     """What boots the tree, of which it makes a disk."""
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(node.tree), str(disk), "4G"], check=True)
     (kernel,) = node.tree.glob("boot/vmlinuz-*")
     (initrd,) = node.tree.glob("boot/initrd.img-*")
     return [
         *(*QEMU, "-kernel", str(kernel), "-initrd", str(initrd)),
-        *("-append", "root=/dev/vda rw console=ttyS0 panic=-1"),
+        *("-append", " ".join(("root=/dev/vda rw console=ttyS0 panic=-1", *arguments))),
         *("-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"),
         *("-serial", f"file:{console}", "-serial", f"file:{answer}"),
     ]
