@@ -351,7 +351,15 @@ class Machine:
 
     def kmsg(self) -> str:
         """What was written to the stand-in for /dev/kmsg since the machine was made."""
-        return (self._keeper_root / "run/kmsg.log").read_text("utf-8", "surrogateescape")
+        # What was written before this mark is there with it.
+        mark = f"mark {uuid.uuid4()}\n"
+        (self._keeper_root / "run/kmsg").write_text(mark)
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        while mark not in (text := (self._keeper_root / "run/kmsg.log").read_text("utf-8", "surrogateescape")):
+            if time.monotonic() > deadline:
+                raise MachineError("the stand-in for /dev/kmsg is read by nobody")
+            time.sleep(0.01)
+        return re.sub(r"mark [0-9a-f-]{36}\n", "", text)
 
     def console(self) -> str:
         """What this boot wrote to the console."""
