@@ -19,6 +19,7 @@ GROUPS = (
     ("kubens.pods.kube", "kube"),
     ("kubens.pods.appc", "appc"),
     ("kubens.pods.parser", "appc"),
+    ("kubens.pods.place", "place"),
     ("kubens.pods", "pods"),
     ("kubens.manifests", "pods"),
     ("kubens.aliases", "aliases"),

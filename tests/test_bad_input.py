@@ -17,6 +17,8 @@ SLEEP = "[Service]\nExecStart=/bin/sleep 1000\n"
 CONF = "/etc/kubens/10-bad.conf"
 UNIT = "/etc/systemd/system/bad.service"
 DROPIN = "/etc/systemd/system/bad.service.d/bad.conf"
+NOT_INSTALLED = f"notice: {CONF}:3: bad.service: not installed, not wrapped: install it, or remove it here"
+MASKED = f"notice: {CONF}:3: bad.service: masked, not wrapped: systemctl unmask bad.service"
 NOT_WRAPPED = f"error: {CONF}:1: namespace night: none of its services is wrapped until this is mended"
 
 # The neighbour is in the file that is read last.
@@ -59,6 +61,10 @@ def dropin(content: Content) -> dict[str, Content]:
     return {**unit(SLEEP), DROPIN: content}
 
 
+DENIED = "Permission denied"
+if os.geteuid() == 0:
+    DENIED += ", and that to root: is it SELinux? Then see kubensctl selinux"
+
 # What can be at a path instead of a readable text: the content, and the reason to be read for it.
 NO_FILE: dict[str, tuple[Content, str]] = {
     "directory": (Path.mkdir, "is a directory"),
@@ -69,7 +75,7 @@ NO_FILE: dict[str, tuple[Content, str]] = {
     "block device": (make_device(stat.S_IFBLK, 7, 0), "not a regular file"),
     "socket": (make_socket, "not a regular file"),
     "100 MB": (sparse(100_000_000), "larger than 4096 KiB"),
-    "unreadable": (make_unreadable, "Permission denied"),
+    "unreadable": (make_unreadable, DENIED),
 }
 CIRCLE: dict[str, Content] = {f"{Path(path).parent}/circle": link("circle") for path in (CONF, UNIT, DROPIN)}
 
@@ -81,10 +87,13 @@ CASES: dict[str, Case] = {
         {CONF: link("nowhere")},
         [f"error: {CONF}: a link to nothing, ignored: mend it, or link it to /dev/null"],
     ),
-    "configuration: binary": ({CONF: ELF}, [f"error: {CONF}: binary data, ignored: this is no configuration file"]),
+    "configuration: binary": (
+        {CONF: ELF},
+        [f"error: {CONF}: binary data, ignored: remove it, this is no configuration file"],
+    ),
     "configuration: half a line": (
         {CONF: "[MountNamespace]\nName=night\nWra"},
-        [f"warning: {CONF}:3: no KEY=VALUE, line ignored"],
+        [f"warning: {CONF}:3: no KEY=VALUE, line ignored: mend or remove it"],
     ),
     "configuration: half a section": (
         {CONF: "[MountNamespace]\nName=night\n[MountNam"},
@@ -92,7 +101,7 @@ CASES: dict[str, Case] = {
     ),
     "configuration: no section": (
         {CONF: "Wrap=other\n[MountNamespace]\nName=night\n"},
-        [f"warning: {CONF}:1: assignment outside of a section, line ignored"],
+        [f"warning: {CONF}:1: assignment outside of a section, line ignored: mend or remove it"],
     ),
     "configuration: no UTF-8": (
         night("Wrap=\udce9.service\n"),
@@ -100,71 +109,71 @@ CASES: dict[str, Case] = {
     ),
     "configuration: line of 1 MiB": (
         night("Wrap=" + "x" * 2**20 + "\n"),
-        [f"error: {CONF}: cannot be read, ignored: larger than 256 KiB"],
+        [f"error: {CONF}: cannot be read, ignored: larger than 256 KiB; mend that"],
     ),
     "configuration: unknown section": (
         {CONF: "[Mountnamespace]\nName=night\n"},
         [
             f"warning: {CONF}:1: unknown section [Mountnamespace], ignored: "
-            "it is one of [MountNamespace] [NetworkNamespace]"
+            "write one of [MountNamespace] [NetworkNamespace]"
         ],
     ),
     "configuration: unknown setting": (
         night("wrap=other\n"),
         [
-            f"warning: {CONF}:3: unknown setting wrap= in [MountNamespace], ignored: it is one of "
+            f"warning: {CONF}:3: unknown setting wrap= in [MountNamespace], ignored: write one of "
             "Name Wrap Env WrapCommands WhenMissing AllowSandboxLoss"
         ],
     ),
     "WhenMissing": (
         night("WhenMissing=maybe\n"),
-        [f"warning: {CONF}:3: WhenMissing=maybe is neither fail nor host, ignored"],
+        [f"warning: {CONF}:3: WhenMissing=maybe is neither fail nor host, ignored: write one of them"],
     ),
     "AllowSandboxLoss": (
         night("AllowSandboxLoss=perhaps\n"),
-        [f"warning: {CONF}:3: AllowSandboxLoss=perhaps is neither yes nor no, ignored"],
+        [f"warning: {CONF}:3: AllowSandboxLoss=perhaps is neither yes nor no, ignored: write one of them"],
     ),
     "WrapCommands": (
         night("WrapCommands=ExecFoo ExecStart\n"),
         [
-            f"warning: {CONF}:3: WrapCommands=ExecFoo ignored: it is one of ExecCondition ExecStartPre ExecStart "
+            f"warning: {CONF}:3: WrapCommands=ExecFoo ignored: write one of ExecCondition ExecStartPre ExecStart "
             "ExecStartPost ExecReload ExecReloadPost ExecStop ExecStopPost"
         ],
     ),
     "directory of configuration: circular link": (
         {"/usr/lib/kubens": link("kubens")},
-        ["error: /usr/lib/kubens: cannot be read: Too many levels of symbolic links"],
+        ["error: /usr/lib/kubens: cannot be read: Too many levels of symbolic links; mend that"],
     ),
     "unit: missing": (
         night("Wrap=bad.service other.service\n"),
-        [f"notice: {CONF}:3: bad.service: not installed, not wrapped"],
+        [NOT_INSTALLED],
     ),
-    "unit: masked": (unit(link("/dev/null")), [f"notice: {CONF}:3: bad.service: masked, not wrapped"]),
-    "unit: empty": (unit(""), [f"notice: {CONF}:3: bad.service: masked, not wrapped"]),
-    "unit: dangling link": (unit(link("nowhere")), [f"notice: {CONF}:3: bad.service: not installed, not wrapped"]),
+    "unit: masked": (unit(link("/dev/null")), [MASKED]),
+    "unit: empty": (unit(""), [MASKED]),
+    "unit: dangling link": (unit(link("nowhere")), [NOT_INSTALLED]),
     "unit: dangling link out of the search path": (
         unit(link("/nowhere/bad.service")),
-        [f"notice: {CONF}:3: bad.service: not installed, not wrapped"],
+        [NOT_INSTALLED],
     ),
-    "unit: link to itself": (unit(link("bad.service")), [f"notice: {CONF}:3: bad.service: not installed, not wrapped"]),
+    "unit: link to itself": (unit(link("bad.service")), [NOT_INSTALLED]),
     "unit: binary": (
         unit(ELF),
-        [f"warning: {UNIT}:4: bad.service: systemd itself does not load it, not wrapped: not valid UTF-8"],
+        [f"warning: {UNIT}:4: bad.service: systemd itself does not load it, not wrapped: not valid UTF-8; mend that"],
     ),
     "unit: half a line": (
         unit("[Service]\nExecSt"),
-        [f"warning: {UNIT}: bad.service: systemd itself does not load it, not wrapped: no ExecStart="],
+        [f"warning: {UNIT}: bad.service: systemd itself does not load it, not wrapped: no ExecStart=; mend that"],
     ),
     "unit: half a section": (
         unit(f"{SLEEP}[Serv"),
         [
             f"warning: {UNIT}:3: bad.service: systemd itself does not load it, not wrapped: "
-            "invalid section header '[Serv'"
+            "invalid section header '[Serv'; mend that"
         ],
     ),
     "drop-in: half a word": (
         dropin('[Service]\nExecStart=\nExecStart=/bin/sleep "10'),
-        [f"warning: {UNIT}: bad.service: systemd itself does not load it, not wrapped: no ExecStart="],
+        [f"warning: {UNIT}: bad.service: systemd itself does not load it, not wrapped: no ExecStart=; mend that"],
     ),
     "drop-in: binary": (dropin(ELF), []),
     "drop-in: dangling link": (dropin(link("nowhere")), []),
@@ -172,7 +181,8 @@ CASES: dict[str, Case] = {
     "directory of drop-ins: circular link": (
         {**unit(SLEEP), f"{UNIT}.d": link("bad.service.d")},
         [
-            f"error: {UNIT}.d: bad.service: what systemd would run cannot be told: Too many levels of symbolic links",
+            f"error: {UNIT}.d: bad.service: what systemd would run cannot be told: "
+            "Too many levels of symbolic links; mend that",
             NOT_WRAPPED,
         ],
     ),
@@ -193,20 +203,20 @@ CASES: dict[str, Case] = {
         {**night("Wrap=other\n"), "/etc/kubens/20-bad.conf": "[MountNamespace]\nName=noon\nWrap=other\n"},
         [
             "error: /etc/kubens/20-bad.conf:3: other.service: is a member of namespace night already: "
-            "a service can be in one only",
+            "a service can be in one only, remove it from the other",
             "error: /etc/kubens/20-bad.conf:1: namespace noon: none of its services is wrapped until this is mended",
         ],
     ),
     "pod: half a manifest": (
         {"/etc/kubens/pods/half.json": '{"acVersion": "0.8'},
         [
-            "error: /etc/kubens/pods/half.json: $: no JSON: Unterminated string starting at in line 1, column 15: "
+            "error: /etc/kubens/pods/half.json:1: $: no JSON: Unterminated string starting at in line 1, column 15: "
             "the pod is not made until this is mended"
         ],
     ),
     "service that is no service": (
         night("Wrap=other.socket other\n"),
-        [f"error: {CONF}:3: other.socket: not a service, ignored: only services run commands"],
+        [f"error: {CONF}:3: other.socket: not a service, ignored: remove it, only services run commands"],
     ),
     "tree with /etc/kubens alone": ({"/etc/systemd/system.control/x.service": SLEEP}, []),
     "namespace named like a unit": (
@@ -240,7 +250,7 @@ def not_unit_names() -> dict[str, Case]:
     return {
         f"service named {word[:20]!r}": (
             night(f"Wrap={word} other\n"),
-            [f"error: {CONF}:3: {shown}: not a unit name, ignored"],
+            [f"error: {CONF}:3: {shown}: not a unit name, ignored: mend or remove it"],
         )
         for word, shown in words.items()
     }
@@ -250,7 +260,7 @@ def strange_unit_names() -> dict[str, Case]:
     return {
         f"service named {word!r}": (
             night(f"Wrap={word} other\n"),
-            [f"notice: {CONF}:3: {word}: not installed, not wrapped"],
+            [f"notice: {CONF}:3: {word}: not installed, not wrapped: install it, or remove it here"],
         )
         for word in ("a\\nb.service", "a@b@c.service", "a@.service", "a@b.service", "...service")
     }
@@ -265,7 +275,7 @@ def bad_namespace_names() -> dict[str, Case]:
     return {
         f"namespace named {name[:20]!r}": (
             {CONF: f"[MountNamespace]\nName={name}\nWrap=other\n"},
-            [f"error: {CONF}:2: Name={name} {reason}, section ignored"],
+            [f"error: {CONF}:2: Name={name} {reason}, section ignored: choose another"],
         )
         for name, reason in reasons.items()
     }
@@ -275,12 +285,18 @@ def no_files() -> dict[str, Case]:
     """Something else in the place of each kind of file. A device in a unit's place is a mask for systemd."""
     cases: dict[str, Case] = {}
     for what, (content, reason) in NO_FILE.items():
-        lines = [f"error: {CONF}: cannot be read, ignored: {reason.replace('4096', '256')}"]
+        lines = [f"error: {CONF}: cannot be read, ignored: {reason.replace('4096', '256')}; mend that"]
         cases[f"configuration: {what}"] = ({**CIRCLE, CONF: content}, lines)
-        lines = [f"error: {DROPIN}: bad.service: what systemd would run cannot be told: {reason}", NOT_WRAPPED]
+        lines = [
+            f"error: {DROPIN}: bad.service: what systemd would run cannot be told: {reason}; mend that",
+            NOT_WRAPPED,
+        ]
         cases[f"drop-in: {what}"] = ({**CIRCLE, **dropin(content)}, lines)
         if what not in ("device", "circular link"):
-            lines = [f"error: {UNIT}: bad.service: what systemd would run cannot be told: {reason}", NOT_WRAPPED]
+            lines = [
+                f"error: {UNIT}: bad.service: what systemd would run cannot be told: {reason}; mend that",
+                NOT_WRAPPED,
+            ]
             cases[f"unit: {what}"] = ({**CIRCLE, **unit(content)}, lines)
     return cases
 
@@ -397,7 +413,10 @@ def test_a_mask_is_one_in_a_tree_without_devices(tmp_path: Path) -> None:
     files = {**GOOD, **unit(link("/dev/null"))}
     del files["/dev/null"]
     done = run(build(tmp_path / "root", files), tmp_path / "output")
-    assert (done.status, done.lines) == (0, [f"notice: {CONF}:3: bad.service: masked, not wrapped"])
+    assert (done.status, done.lines) == (
+        0,
+        [MASKED],
+    )
 
 
 @pytest.mark.parametrize("place", ["directory", "file in the place of the directory", "link to nothing"])

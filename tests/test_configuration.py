@@ -336,7 +336,10 @@ def test_allowed_sandbox_loss_writes_the_neutral_value_and_says_so(root: Path) -
         about = [line for line in done.lines if f" s-{key}.service: " in line]
         if key in NEUTRAL:
             place = f"/etc/systemd/system/s-{key}.service:3"
-            assert about == [f"warning: {place}: s-{key}.service: {key}={value} is lost to AllowSandboxLoss=yes"]
+            assert about == [
+                f"warning: {place}: s-{key}.service: {key}={value} is lost to AllowSandboxLoss=yes: "
+                "remove that, to keep it"
+            ]
             assert NEUTRAL[key] in settings(done, f"s-{key}.service")
         else:
             assert len(about) == 1 and about[0].startswith(refused(key)[0])

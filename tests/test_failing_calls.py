@@ -49,8 +49,8 @@ mount --bind /proc proc
 echo ready
 cat
 """
-CONSEQUENCES = (r"namespace \w+: (none of its services|nothing joins)|: there is no netns-own$|cannot be bound over"
-                r"|, which cannot join: ")  # fmt: skip
+CONSEQUENCES = (r"namespace \w+: (none of its services|nothing joins)|: there is no netns-own; mend that$"
+                r"|cannot be bound over|, which cannot join: ")  # fmt: skip
 SEED = 20261122
 SAMPLES = {"error": 40, "kill": 20, "beginning": 10}
 CLEAN, WITH_ERRORS, CRASHED, KILLED = 64, 65, 70, -9

@@ -56,7 +56,7 @@ def test_each_kind_of_podmans_files(file: str, unit: str, tmp_path: Path) -> Non
 
 def test_a_mask_is_stronger(tmp_path: Path) -> None:
     done = run(tmp_path, {"/etc/init.d/a": "", "/etc/systemd/system/a.service": link("/dev/null")})
-    assert done.lines == [f"notice: {CONF}:2: a.service: masked, not wrapped"]
+    assert done.lines == [f"notice: {CONF}:2: a.service: masked, not wrapped: systemctl unmask a.service"]
 
 
 @pytest.mark.parametrize(("place", "status"), [("/etc", 0), ("/run", 0), ("/usr/local/lib", 1), ("/usr/lib", 1)])

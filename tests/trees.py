@@ -16,6 +16,7 @@ from typing import Optional, Union
 
 from kubens.render import TOOLS
 from machine import CHECKOUT
+from next_step import without_next_step
 
 GENERATOR = CHECKOUT / "generator/kubens-generator"
 
@@ -118,7 +119,9 @@ def generate(root: Path, output: Path, *, prefix: Sequence[str] = (), timeout: f
         errors="surrogateescape",
         timeout=timeout,
     )
-    return Run(output, done.returncode, done.stderr)
+    run = Run(output, done.returncode, done.stderr)
+    assert not without_next_step(run.lines)
+    return run
 
 
 def install(directory: Path) -> list[str]:

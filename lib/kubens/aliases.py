@@ -133,7 +133,7 @@ def link_target(lookup: Lookup, directory: str, entry: str) -> str:
     """
     target = lookup.root.link(f"{directory}/{entry}")
     if target is None:
-        lookup.unreadable = (f"{directory}/{entry}", "the link cannot be read")
+        lookup.unreadable = (f"{directory}/{entry}", "the link cannot be read; mend that")
         return ""
     target = normal(target if target.startswith("/") else f"{directory}/{target}")
     if f"{target}/" in lookup.inside:

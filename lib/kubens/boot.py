@@ -24,7 +24,7 @@ def main() -> None:
     try:
         status = generate(sys.argv[1:], posix.environ)
     except BaseException as error:
-        reason = f"internal error, nothing more is generated: {type(error).__name__}: {error}"
+        reason = f"internal error, nothing more is generated: {type(error).__name__}: {error}; report it"
         _report([Finding(ERROR, "", 0, "", reason)])
         status = CRASHED
     # Tearing down the interpreter takes longer than all that we did.

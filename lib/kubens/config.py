@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubens import names, syntax
-from kubens.files import Unreadable, byte_order
+from kubens.files import Unreadable, byte_order, why
 from kubens.finding import ERROR, WARNING, Finding
 
 TYPE_CHECKING = False
@@ -155,10 +155,12 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
         try:
             found = root.names(directory)
         except (OSError, Unreadable) as error:
-            configuration.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {error}"))
+            configuration.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {why(error)}"))
             continue
         if not found and (root.is_file(directory) or (root.link(directory) and not root.exists(directory))):
-            configuration.findings.append(Finding(ERROR, directory, 0, "", "is no directory, nothing is read from it"))
+            configuration.findings.append(
+                Finding(ERROR, directory, 0, "", "is no directory, nothing is read from it: make it one")
+            )
         for name in found:
             if name.endswith(".conf") and name[0] != ".":
                 chosen.setdefault(name, f"{directory}/{name}")
@@ -172,7 +174,7 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
         configuration.netns_files = root.names(NETNS_DIRECTORY)
     except (OSError, Unreadable) as error:
         configuration.netns_unreadable = True
-        configuration.findings.append(Finding(ERROR, NETNS_DIRECTORY, 0, "", f"cannot be read: {error}"))
+        configuration.findings.append(Finding(ERROR, NETNS_DIRECTORY, 0, "", f"cannot be read: {why(error)}"))
     if configuration.netns_files:
         from kubens import netns
 
@@ -186,7 +188,7 @@ def load_live(root: Root) -> Configuration:
     try:
         entries = root.names(LIVE)
     except (OSError, Unreadable) as error:
-        found.findings.append(Finding(ERROR, LIVE, 0, "", f"cannot be read: {error}"))
+        found.findings.append(Finding(ERROR, LIVE, 0, "", f"cannot be read: {why(error)}"))
         found.unreadable = True
         return found
     for name in entries:
@@ -220,14 +222,14 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
     try:
         text = root.read(path, SIZE_MAX)
     except (OSError, Unreadable) as error:
-        findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {error}"))
+        findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {why(error)}"))
         configuration.unreadable = True
         return
     if text is None:
         findings.append(Finding(ERROR, path, 0, "", "a link to nothing, ignored: mend it, or link it to /dev/null"))
         return
     if "\0" in text:
-        findings.append(Finding(ERROR, path, 0, "", "binary data, ignored: this is no configuration file"))
+        findings.append(Finding(ERROR, path, 0, "", "binary data, ignored: remove it, this is no configuration file"))
         return
     parsed = syntax.parse(text)
     if parsed.broken or parsed.untold:
@@ -236,7 +238,7 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
         findings.append(Finding(ERROR, path, line, "", f"{reason}, the whole file is ignored: mend it"))
         return
     for line, reason in parsed.problems:
-        findings.append(Finding(WARNING, path, line, "", reason))
+        findings.append(Finding(WARNING, path, line, "", f"{reason}: mend or remove it"))
     for section in parsed.sections:
         if section.name == "MountNamespace":
             _mount_namespace(configuration, section, path)
@@ -246,12 +248,12 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
             unknown_keys(findings, section, path)
             netns.read_section(configuration, section, path)
         elif not section.name.startswith("X-"):
-            reason = f"unknown section [{section.name}], ignored: it is one of {_sections()}"
+            reason = f"unknown section [{section.name}], ignored: write one of {_sections()}"
             findings.append(Finding(WARNING, path, section.line, "", reason))
     more = len(findings) - before - FINDINGS_MAX
     if more > 0:
         findings[before + FINDINGS_MAX :] = [
-            Finding(ERROR, path, 0, "", f"{more} more findings like these: is this a configuration file?")
+            Finding(ERROR, path, 0, "", f"{more} more findings like these: mend those first")
         ]
 
 
@@ -263,7 +265,7 @@ def unknown_keys(findings: list[Finding], section: syntax.Section, path: str) ->
     for key, _, line in section.assignments:
         if (section.name, key) not in _TYPES and not key.startswith("X-"):
             known = " ".join(k for s, k, *_ in SETTINGS if s == section.name)
-            reason = f"unknown setting {key}= in [{section.name}], ignored: it is one of {known}"
+            reason = f"unknown setting {key}= in [{section.name}], ignored: write one of {known}"
             findings.append(Finding(WARNING, path, line, "", reason))
 
 
@@ -276,7 +278,7 @@ def _mount_namespace(configuration: Configuration, section: syntax.Section, path
             name, line = value or "kubens", number
     problem = bad_namespace_name(name)
     if problem:
-        findings.append(Finding(ERROR, path, line, "", f"Name={name} {problem}, section ignored"))
+        findings.append(Finding(ERROR, path, line, "", f"Name={name} {problem}, section ignored: choose another"))
         return
     namespace = configuration.mount_namespaces.get(name)
     if namespace is None:
@@ -290,12 +292,12 @@ def _mount_namespace(configuration: Configuration, section: syntax.Section, path
             if value in ("fail", "host", ""):
                 namespace.when_missing = value or "fail"
             else:
-                reason = f"WhenMissing={value} is neither fail nor host, ignored"
+                reason = f"WhenMissing={value} is neither fail nor host, ignored: write one of them"
                 findings.append(Finding(WARNING, path, number, "", reason))
         elif key == "AllowSandboxLoss":
             answer = syntax.boolean(value or "no")
             if answer is None:
-                reason = f"AllowSandboxLoss={value} is neither yes nor no, ignored"
+                reason = f"AllowSandboxLoss={value} is neither yes nor no, ignored: write one of them"
                 findings.append(Finding(WARNING, path, number, "", reason))
             else:
                 namespace.allow_sandbox_loss = answer
@@ -324,10 +326,12 @@ def _members(namespace: MountNamespace, mode: str, value: str, path: str, line: 
     for word in syntax.words(value):
         unit = word if names.kind(word) else word + ".service"
         if not names.kind(unit):
-            findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored"))
+            findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored: mend or remove it"))
             continue
         if names.suffix(unit) != "service":
-            findings.append(Finding(ERROR, path, line, unit, "not a service, ignored: only services run commands"))
+            findings.append(
+                Finding(ERROR, path, line, unit, "not a service, ignored: remove it, only services run commands")
+            )
             continue
         known = namespace.members.get(unit)
         if known is None or (known.mode == ENV and mode == WRAP):
@@ -348,5 +352,5 @@ def _wrap_commands(namespace: MountNamespace, value: str, path: str, line: int, 
         if word in EXEC_SETTINGS:
             namespace.commands_given += (word,)
         else:
-            reason = f"WrapCommands={word} ignored: it is one of {' '.join(EXEC_SETTINGS)}"
+            reason = f"WrapCommands={word} ignored: write one of {' '.join(EXEC_SETTINGS)}"
             findings.append(Finding(WARNING, path, line, "", reason))

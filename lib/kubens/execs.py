@@ -71,7 +71,11 @@ def untold(unit: Unit) -> tuple[str, int, str] | None:
     """(file, line, reason) where it depends on the release, or on an instance's name, whether systemd takes a line."""
     for setting in unit.service.get("Type", ()):
         if setting.value == "notify-reload" and len(commands(unit, "ExecStart")) != 1:
-            return setting.file, setting.line, "Type=notify-reload is not known to every release of systemd"
+            return (
+                setting.file,
+                setting.line,
+                "Type=notify-reload is not known to every release of systemd: write notify",
+            )
     for key, settings in unit.service.items():
         if key in _EXEC_SETTINGS:
             for setting in settings:
@@ -88,11 +92,11 @@ def _untold_commands(setting: Setting) -> str:
         program = command.program
         if program[-1:] in ". \t\n\r" or program[:1] in syntax.BLANKS:
             if program.endswith(("/.", "/..")):
-                return f"{program} is taken by some releases of systemd only"
+                return f"{program} is taken by some releases of systemd only: write the path of a file"
             if program.strip(syntax.BLANKS) != program:
-                return "some releases of systemd lose the blank around the program's path"
+                return "some releases of systemd lose the blank around the program's path: remove it"
         if program[:1] in UNKNOWN_PREFIXES:
-            return f"{program[0]} in front of {program[1:]} may be a prefix of a later systemd"
+            return f"{program[0]} in front of {program[1:]} may be a prefix of a later systemd: write another path"
         if "|" in command.marks:
             return "the prefix | runs the line through a shell: write the shell itself"
     return ""
@@ -101,7 +105,7 @@ def _untold_commands(setting: Setting) -> str:
 def _untold_specifiers(key: str, setting: Setting, name: str) -> str:
     for letter in _specifiers(setting.value):
         if letter.isascii() and letter.isalnum() and letter not in _SPECIFIERS:
-            return f"%{letter} in {key}= is not known to every release of systemd"
+            return f"%{letter} in {key}= is not known to every release of systemd: write what it stands for"
     for command in setting.commands:
         for letter in _specifiers(command.program):
             if letter in _OF_INSTANCE or (letter in "nNp" and "\\" in name):

@@ -29,6 +29,11 @@ class Unreadable(Exception):
     """A file that is there and cannot be read, with the reason for people."""
 
 
+def why(error: Exception) -> str:
+    """What an OSError or an Unreadable comes to, for people, and the next step."""
+    return f"{getattr(error, 'strerror', None) or error}; mend that"
+
+
 class Root:
     """The file system below `path`; "" or "/" is the machine's own.
 

@@ -92,7 +92,9 @@ class Inventory:
         if source:
             reason = f"is made from {source} by another generator, whose output cannot be seen: write a unit file"
             return Finding(ERROR, member.file, member.line, member.unit, reason)
-        reason = f"{self.absent.get(member.unit, 'not installed')}, {outcome}"
+        absent = self.absent.get(member.unit, "not installed")
+        step = f"systemctl unmask {member.unit}" if absent == "masked" else "install it, or remove it here"
+        reason = f"{absent}, {outcome}: {step}"
         return Finding(NOTICE, member.file, member.line, member.unit, reason)
 
 
@@ -172,7 +174,8 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
     elif unit.path.startswith(_BELOW_GENERATORS) and unit.unreadable is None:
         source = _quadlets(inventory, root).get(unit.name, "")
         if source:
-            unit.unreadable = (source, 0, f"the generator that reads it makes a unit that comes before {unit.path}")
+            reason = f"the generator that reads it makes a unit that comes before {unit.path}: remove one"
+            unit.unreadable = (source, 0, reason)
     template = name if unit is None else unit.name
     if names.kind(template) == names.TEMPLATE:
         from kubens import aliases

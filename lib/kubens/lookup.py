@@ -7,7 +7,7 @@ the generator directories, which systemd empties before it runs generators: what
 from __future__ import annotations
 
 from kubens import names
-from kubens.files import Unreadable
+from kubens.files import Unreadable, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Lookup:
                 entries = self.root.entries(directory)
             except (OSError, Unreadable) as error:
                 if self.root.link(directory) is None:  # a link in a circle is no directory
-                    self.unreadable = (directory, str(error))
+                    self.unreadable = (directory, why(error))
                 continue
             if entries:
                 self.places[directory] = entries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubens import names as unit_names
 from kubens.config import FINDINGS_MAX, LIVE, PODS_DIRECTORY
-from kubens.files import Unreadable, byte_order
+from kubens.files import Unreadable, byte_order, why
 from kubens.finding import ERROR, WARNING, Finding
 from kubens.pods.host import HostPod, bad_pod_name
 from kubens.pods.hostread import read
@@ -25,7 +25,7 @@ def load(configuration: Configuration, root: Root) -> None:
     try:
         names = root.names(PODS_DIRECTORY)
     except (OSError, Unreadable) as error:
-        findings.append(Finding(ERROR, PODS_DIRECTORY, 0, "", f"cannot be read: {error}"))
+        findings.append(Finding(ERROR, PODS_DIRECTORY, 0, "", f"cannot be read: {why(error)}"))
         return
     for file in sorted(names, key=byte_order):
         if not file.startswith("."):
@@ -65,7 +65,7 @@ def read_file(root: Root, name: str, path: str) -> tuple[HostPod, bool]:
     try:
         text = root.read(path, SIZE_MAX)
     except (OSError, Unreadable) as error:
-        pod.findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {error}"))
+        pod.findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {why(error)}"))
         return pod, False
     if text is None:
         pod.findings.append(Finding(ERROR, path, 0, "", "a link to nothing, ignored: mend it, or link it to /dev/null"))
@@ -82,5 +82,5 @@ def load_live(live: Configuration, root: Root, name: str) -> None:
             if unit_names.kind(unit):
                 found[unit] = root.read(f"{directory}/{unit}") or ""
     except (OSError, Unreadable) as error:
-        live.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {error}"))
+        live.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {why(error)}"))
         live.unreadable = True

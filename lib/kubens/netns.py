@@ -173,7 +173,7 @@ def read_section(configuration: Configuration, section: syntax.Section, path: st
             name, line = value, number
     problem = "is missing" if not name else bad_name(name)
     if problem:
-        findings.append(Finding(ERROR, path, line, "", f"Name={name} {problem}, section ignored"))
+        findings.append(Finding(ERROR, path, line, "", f"Name={name} {problem}, section ignored: choose another"))
         return
     namespace = configuration.network_namespaces.get(name)
     if namespace is None:
@@ -218,9 +218,9 @@ def _members(namespace: NetworkNamespace, value: str, path: str, line: int, find
     for word in syntax.words(value):
         unit = word if names.kind(word) else word + ".service"
         if not names.kind(unit):
-            findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored"))
+            findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored: mend or remove it"))
         elif names.suffix(unit) not in ("service", "socket"):
-            findings.append(Finding(ERROR, path, line, unit, "neither a service nor a socket, ignored"))
+            findings.append(Finding(ERROR, path, line, unit, "neither a service nor a socket, ignored: remove it"))
         elif unit.startswith(("netns-", "netns_")):
             findings.append(Finding(ERROR, path, line, unit, "makes network namespaces itself, ignored: remove it"))
         elif unit in namespace.members:
@@ -237,7 +237,9 @@ def _targets(value: str, path: str, line: int, findings: list[Finding]) -> list[
         if names.kind(word) in (names.PLAIN, names.INSTANCE):
             found.append(word)
         else:
-            findings.append(Finding(ERROR, path, line, "", f"WantedBy={word} is not a unit name, ignored"))
+            findings.append(
+                Finding(ERROR, path, line, "", f"WantedBy={word} is not a unit name, ignored: mend or remove it")
+            )
     return found
 
 

@@ -159,7 +159,7 @@ class _Builder:
                 reason = f"is masked, so nothing joins network namespace {namespace.name}: systemctl unmask {unit}"
                 found.append(Finding(NOTICE, namespace.file, namespace.line, unit, reason))
         if any(not file.name for file in networks.etc[namespace.name]):
-            reason = "cannot be read, so what is to be bound over /etc is not known"
+            reason = "cannot be read, so what is to be bound over /etc is not known: mend that"
             found.append(Finding(ERROR, f"{netns.ETC}/{namespace.name}", 0, "", reason))
         path = networks.taken.get(namespace.record_unit)
         if path:
@@ -238,7 +238,7 @@ class _Builder:
             found.append(Finding(ERROR, file, line, unit.name, f"what systemd would run cannot be told: {reason}"))
         other = self._joined.get(unit.name)
         if other is not None:
-            reason = f"has joined network namespace {other} already: it can be in one only"
+            reason = f"has joined network namespace {other} already: it can be in one only, remove it from the other"
             found.append(Finding(ERROR, *declared, reason))
         for key, settings in (("NetworkNamespacePath", unit.service), ("JoinsNamespaceOf", unit.unit)):
             setting = settings[key][-1] if key in settings else None
@@ -280,7 +280,7 @@ class _Builder:
         for file in self._etc(namespace, unit):
             if not netns.can_be_bound(file):
                 reason = (
-                    f"cannot be bound over {file.place or '/etc'} for {unit.name}: is it there, and its name plain?"
+                    f"cannot be bound over {file.place or '/etc'} for {unit.name}: make that file, or rename this one"
                 )
                 found.append(Finding(ERROR, f"{directory}/{file.name}", 0, unit.name, reason))
         return found

@@ -173,13 +173,15 @@ class _Builder:
         """
         other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
         if other is not None and other.name != self._namespace.name:
-            reason = f"is a member of namespace {other.name} already: a service can be in one only"
+            reason = (
+                f"is a member of namespace {other.name} already: a service can be in one only, remove it from the other"
+            )
             self.findings.append(Finding(ERROR, member.file, member.line, member.unit, reason))
             return False
         by_systemd = execs.refused_by_systemd(unit)
         if by_systemd is not None and not (unit.unreadable or execs.untold(unit)):
             file, line, reason = by_systemd
-            reason = f"systemd itself does not load it, not wrapped: {reason}"
+            reason = f"systemd itself does not load it, not wrapped: {reason}; mend that"
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))
             if of_template:
                 # Its template's drop-in must not make it loadable.
@@ -194,7 +196,7 @@ class _Builder:
             try:
                 text = wrap.dropin(unit, member, self._namespace, self._inventory, self._bond)
             except escape.Unwritable as error:
-                refusals.append(Finding(ERROR, unit.path, 0, unit.name, str(error)))
+                refusals.append(Finding(ERROR, unit.path, 0, unit.name, f"{error}: mend that"))
         self.findings += refusals
         is_live = self._live is not None and member.unit in self._live.members
         early = self._inventory.early.get(unit.name)

@@ -92,7 +92,7 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
             return parsed
         if line[0] == "[":
             if line == "[]" or (line[-1] == "]" and not UNSAFE.isdisjoint(line[1:-1])):
-                parsed.untold = (number, f"whether {line[:80]!r} is a section depends on the release")
+                parsed.untold = (number, f"whether {line[:80]!r} is a section depends on the release: mend it")
                 return parsed
             if line[-1] != "]":
                 parsed.broken = (number, f"invalid section header {line[:80]!r}")

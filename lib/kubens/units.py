@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubens import command, names, syntax
 from kubens.config import EXEC_SETTINGS
-from kubens.files import Unreadable, byte_order
+from kubens.files import Unreadable, byte_order, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,11 +132,15 @@ class Units:
                 entries = self._conf_files(directory, owner == unit.name)
             except (OSError, Unreadable) as error:
                 if unit.unreadable is None:
-                    unit.unreadable = (directory, 0, str(error))
+                    unit.unreadable = (directory, 0, why(error))
                 continue
             if entries and owner != unit.name and names.kind(owner) == names.INSTANCE and unit.path[-9:-8] == "@":
                 # 247 does not take them where the instance has no file of its own, later releases do.
-                unit.unreadable = (directory, 0, f"whether it counts for {unit.name} depends on the release")
+                unit.unreadable = (
+                    directory,
+                    0,
+                    f"whether it counts for {unit.name} depends on the release: give it a file of its own",
+                )
             for entry in entries:
                 if entry not in chosen:
                     chosen[entry] = f"{directory}/{entry}"
@@ -164,7 +168,7 @@ class Units:
             try:
                 text = self._defined[path] if path in self._defined else self._root.read(path)
             except (OSError, Unreadable) as error:
-                unit.unreadable = (path, 0, str(error))
+                unit.unreadable = (path, 0, why(error))
                 return not fragment or not self._root.is_null(path)
             if text is None or (fragment and not text):
                 return False
@@ -194,7 +198,11 @@ class Units:
                         continue
                     # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
                     if key not in _KNOWN_TO_ALL:
-                        unit.unreadable = (path, line, f"{key}= is not known to every release of systemd, and {reason}")
+                        unit.unreadable = (
+                            path,
+                            line,
+                            f"{key}= is not known to every release of systemd, and {reason}; remove it",
+                        )
                     elif fragment:
                         unit.refused = (path, line, f"{key}={value}: {reason}")
                     elif setting.commands:

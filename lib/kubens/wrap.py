@@ -89,7 +89,7 @@ def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, invent
         if not inventory.programs.get((command.program, search)):
             return "the program is nowhere in the search path: write its path"
     if execs.is_renamed(command) and not _renamer(inventory):
-        return "its argv[0] can only be kept with perl or bash, and neither is installed"
+        return "its argv[0] can only be kept with perl or bash, and neither is installed: install one"
     return ""
 
 
@@ -111,7 +111,7 @@ def losses(unit: Unit, mode: str, namespace: MountNamespace) -> tuple[list[tuple
             continue
         settings.append(obstacle.neutral)
         setting = obstacle.setting
-        reason = f"{obstacle.key}={setting.value} is lost to AllowSandboxLoss=yes"
+        reason = f"{obstacle.key}={setting.value} is lost to AllowSandboxLoss=yes: remove that, to keep it"
         findings.append(Finding(WARNING, setting.file, setting.line, unit.name, reason))
     return settings, findings
 

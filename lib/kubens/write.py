@@ -44,7 +44,7 @@ def write(plan: Plan, output: str, early: str = "") -> list[str]:
         except OSError as error:
             missing.append(tree.name)
             _take_back(tree, output, early)
-            reason = f"namespace {tree.name}: cannot write, nothing of it is generated: {error.strerror}"
+            reason = f"namespace {tree.name}: cannot write, nothing of it is generated: {error.strerror}; mend that"
             plan.findings.append(Finding(ERROR, output, 0, "", reason))
     errors = [str(finding) for finding in plan.findings if finding.severity == ERROR]
     if errors:
@@ -52,7 +52,7 @@ def write(plan: Plan, output: str, early: str = "") -> list[str]:
             _write_problems(errors, output)
         except OSError as error:
             _remove(f"{output}/{PROBLEMS}")
-            plan.findings.append(Finding(ERROR, output, 0, PROBLEMS, f"cannot write: {error.strerror}"))
+            plan.findings.append(Finding(ERROR, output, 0, PROBLEMS, f"cannot write: {error.strerror}; mend that"))
     return missing
 
 

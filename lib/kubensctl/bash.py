@@ -23,7 +23,15 @@ def findings(root: Root) -> list[Finding]:
     paths = [f"{NETNS_DIRECTORY}/{name}" for name in entries if name.endswith(_SHELL_FILES) and name[0] != "."]
     bash = shutil.which("bash")
     if paths and bash is None:
-        return [Finding(NOTICE, NETNS_DIRECTORY, 0, "", "bash is not installed here, so these files were not checked")]
+        return [
+            Finding(
+                NOTICE,
+                NETNS_DIRECTORY,
+                0,
+                "",
+                "bash is not installed here, so these files were not checked: install it",
+            )
+        ]
     return [_finding(path, line) for path in paths for line in _say(str(bash), root.path + root.follow(path))]
 
 
@@ -47,4 +55,6 @@ def _say(bash: str, path: str) -> list[str]:
 def _finding(path: str, line: str) -> Finding:
     found = re.match(r"line (\d+): (.*)", line)
     number, reason = (int(found[1]), found[2]) if found else (0, line)
-    return Finding(ERROR, path, number, "", f"bash does not understand it, nothing of this type will start: {reason}")
+    return Finding(
+        ERROR, path, number, "", f"bash does not understand it, nothing of this type will start: {reason}; mend it"
+    )

@@ -60,7 +60,7 @@ def for_networks(root: Root, configuration: Configuration, kinds: tuple[str, ...
         if root.is_file(path):
             made[path] = _read(root, path)
         elif not name.startswith("."):
-            findings.append(Finding(WARNING, path, 0, "", "is no file, and not part of what is compiled"))
+            findings.append(Finding(WARNING, path, 0, "", "is no file, and not part of what is compiled: remove it"))
     for namespace in configuration.network_namespaces:
         for path in _etc_files(root, namespace):
             made[path] = _read(root, path)

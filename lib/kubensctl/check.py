@@ -55,7 +55,7 @@ def all_findings(planned: Planned) -> list[Finding]:
     """What the generator would say, and what it has no time to look at."""
     findings = list(planned.plan.findings)
     if planned.switched_off:
-        reason = "kubens=0 is on the kernel command line: nothing is generated, everything runs as without kubens"
+        reason = "kubens=0 is on the kernel command line: nothing is generated; remove it there"
         findings.append(Finding(NOTICE, "", 0, "", reason))
     for namespace in planned.all_namespaces:
         for unit, _ in planned.loaded(namespace):

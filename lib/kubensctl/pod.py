@@ -10,6 +10,7 @@ import sys
 from kubens import config, manifests
 from kubens.files import Root
 from kubens.finding import ERROR, NOTICE, WARNING, Finding
+from kubens.pods import place
 from kubens.pods.errors import PodError
 from kubens.pods.host import HOST, HostApp, HostPod
 from kubens.pods.hostunits import app_socket, app_unit, pod_target, rootfs
@@ -165,8 +166,11 @@ def check_file(root: Root, reader: Root, path: str) -> list[Finding]:
             findings += _tree_findings(root, pod, app)
         for volume in pod.volumes.values():
             if volume.kind == HOST and not volume.must_be.endswith("-or-create") and not root.exists(volume.source):
-                reason = f"volume {volume.name}: {volume.source} is not there, and the pod does not start without it"
+                where = next(mount.where for app in pod.apps for mount in app.mounts if mount.volume is volume)
+                reason = f"{where}: {volume.source} is not there, and the pod does not start without it: make it there"
                 findings.append(Finding(WARNING, path, 0, "", reason))
+        for finding in findings:
+            place.mark(finding, pod.text)
     return list({str(finding): finding for finding in findings}.values())
 
 
@@ -189,7 +193,7 @@ def _tree_findings(root: Root, pod: HostPod, app: HostApp) -> list[Finding]:
             findings.append(Finding(ERROR, pod.file, 0, "", reason))
     below = [mount.path for mount in app.mounts if app.exec[0].startswith(mount.path + "/")]
     if app.exec[0].startswith("/") and not below and not Root(tree).is_executable(app.exec[0]):
-        reason = f"{app.where}: {app.exec[0]} is not in {place}, or cannot be executed"
+        reason = f"{app.where}: {app.exec[0]} is not in {place}, or cannot be executed: install it there"
         findings.append(Finding(WARNING, pod.file, 0, "", reason))
     return findings
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kubens.files import Root, Unreadable
 from kubens.finding import Finding
+from kubens.pods import place
 
 _BLANKS = " \t"
 
@@ -24,13 +25,16 @@ class Place:
 
 def locate(root: Root, finding: Finding) -> Place | None:
     """Where the finding points; None where it is about no line, or the file is gone."""
-    if not finding.line:
+    in_json = finding.file.endswith(".json")
+    if not finding.line and not in_json:
         return None
     try:
-        text = root.read(finding.file)
+        text = root.read(finding.file) or ""
     except (OSError, Unreadable):
         return None
-    lines = list(_logical_line(text or "", finding.line))
+    if in_json:
+        return _locate_in_json(text, finding)
+    lines = list(_logical_line(text, finding.line))
     if not lines:
         return None
     for search in _searches(finding):
@@ -42,6 +46,20 @@ def locate(root: Root, finding: Finding) -> Place | None:
     number, line = lines[0]
     bare = line.strip(_BLANKS)
     return Place(number, line.index(bare) + 1, max(len(bare), 1), line)
+
+
+def _locate_in_json(text: str, finding: Finding) -> Place | None:
+    """By the JSONPath in the reason, or by what the parser says of a text that is no JSON."""
+    told = re.search(r" in line (\d+), column (\d+)", finding.reason)
+    if told:
+        lines = [*text.split("\n"), ""]
+        return Place(int(told[1]), int(told[2]), 1, lines[int(told[1]) - 1])
+    found = place.find(text, place.path_of(finding.reason)) if finding.reason.startswith("$") else None
+    if found is None:
+        return None
+    offset, length = found
+    begin = text.rfind("\n", 0, offset) + 1
+    return Place(text.count("\n", 0, offset) + 1, offset - begin + 1, length, text[begin:].partition("\n")[0])
 
 
 def _logical_line(text: str, number: int) -> Iterator[tuple[int, str]]:

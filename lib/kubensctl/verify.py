@@ -108,8 +108,8 @@ def _finding(line: str) -> Finding:
     """FILE:LINE: REASON, UNIT: REASON or just a reason."""
     place = re.match(r"(/[^:]+):(\d+): (.*)", line)
     if place:
-        return Finding(WARNING, place[1], int(place[2]), "", f"systemd-analyze verify: {place[3]}")
+        return Finding(WARNING, place[1], int(place[2]), "", f"systemd-analyze verify: {place[3]}; mend that")
     unit, colon, reason = line.partition(": ")
     if colon and names.kind(unit):
-        return Finding(WARNING, "", 0, unit, f"systemd-analyze verify: {reason}")
-    return Finding(WARNING, "", 0, "", f"systemd-analyze verify: {line}")
+        return Finding(WARNING, "", 0, unit, f"systemd-analyze verify: {reason}; mend that")
+    return Finding(WARNING, "", 0, "", f"systemd-analyze verify: {line}; mend that")

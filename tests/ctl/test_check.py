@@ -14,6 +14,7 @@ import nodes
 from ctl import Maker, Node, kubensctl, tree, write
 from kubens_machine import configure, service
 from machine import CHECKOUT
+from next_step import has_next_step
 from test_configuration import presets
 
 CONF = "/etc/kubens/services.conf"
@@ -25,6 +26,7 @@ def _check(root: Path, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
     done = kubensctl("check", "--root", str(root), "--json", *arguments)
     assert done.stderr == ""
     findings: list[dict[str, Any]] = json.loads(done.stdout)
+    assert all(has_next_step(finding["reason"]) for finding in findings)
     return done.returncode, findings
 
 

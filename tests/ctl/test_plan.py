@@ -77,7 +77,10 @@ def test_difference_to_what_is_live(tmp_path: Path) -> None:
 def test_findings_go_to_standard_error(tmp_path: Path) -> None:
     root = tree(tmp_path, {**FILES, CONF: "[MountNamespace]\nWrap=a /bad\n"}, ("a",))
     done = kubensctl("plan", "--root", str(root))
-    assert (done.returncode, done.stderr) == (1, f"kubensctl: error: {CONF}:2: /bad: not a unit name, ignored\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"kubensctl: error: {CONF}:2: /bad: not a unit name, ignored: mend or remove it\n",
+    )
     assert "# /run/systemd/generator/a.service.d/zz-kubens.conf\n" in done.stdout
 
 

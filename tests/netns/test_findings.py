@@ -56,12 +56,12 @@ def test_nothing_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("", "Name= is missing, section ignored"),
-        ("a-b", "Name=a-b is not of letters and digits alone, section ignored"),
-        ("../x", "Name=../x is not of letters and digits alone, section ignored"),
-        ("é", "Name=é is not of letters and digits alone, section ignored"),
-        ("a%i", "Name=a%i is not of letters and digits alone, section ignored"),
-        ("abcdefghijklmnop", "Name=abcdefghijklmnop has more than 15 bytes, section ignored"),
+        ("", "Name= is missing, section ignored: choose another"),
+        ("a-b", "Name=a-b is not of letters and digits alone, section ignored: choose another"),
+        ("../x", "Name=../x is not of letters and digits alone, section ignored: choose another"),
+        ("é", "Name=é is not of letters and digits alone, section ignored: choose another"),
+        ("a%i", "Name=a%i is not of letters and digits alone, section ignored: choose another"),
+        ("abcdefghijklmnop", "Name=abcdefghijklmnop has more than 15 bytes, section ignored: choose another"),
     ],
 )
 def test_a_name_that_cannot_be_one(name: str, reason: str, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_fifteen_bytes_are_a_name(tmp_path: Path) -> None:
 
 def test_a_section_without_a_name(tmp_path: Path) -> None:
     done = run(tmp_path, "[NetworkNamespace]\nTypes=lo\n" + BLUE)
-    assert done.lines == [f"{CONF}:1: Name= is missing, section ignored"]
+    assert done.lines == [f"{CONF}:1: Name= is missing, section ignored: choose another"]
     assert dropin(done, "good.service") == JOINED
 
 
@@ -113,15 +113,15 @@ def test_a_namespace_without_types_is_there_and_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "finding"),
     [
-        ("Type=lo", "unknown setting Type= in [NetworkNamespace], ignored: it is one of Name Types Services"),
+        ("Type=lo", "unknown setting Type= in [NetworkNamespace], ignored: write one of Name Types Services"),
         ("Types=lo", f"type lo is listed twice, first at {CONF}:3: remove one"),
         ("Services=good", f"good.service: listed twice, first at {CONF}:4: remove one"),
-        ("Services=a/b", "a/b: not a unit name, ignored"),
+        ("Services=a/b", "a/b: not a unit name, ignored: mend or remove it"),
         ("Services=a.timer", "a.timer: neither a service nor a socket, ignored"),
         ("Services=netns-lo@blue", "netns-lo@blue.service: makes network namespaces itself, ignored: remove it"),
         ("Services=absent", "absent.service: not installed, not joined"),
-        ("WantedBy=a/b", "WantedBy=a/b is not a unit name, ignored"),
-        ("WantedBy=a b.target", "WantedBy=a is not a unit name, ignored"),
+        ("WantedBy=a/b", "WantedBy=a/b is not a unit name, ignored: mend or remove it"),
+        ("WantedBy=a b.target", "WantedBy=a is not a unit name, ignored: mend or remove it"),
     ],
 )
 def test_a_line_that_means_nothing(line: str, finding: str, tmp_path: Path) -> None:
@@ -265,7 +265,8 @@ def test_what_does_not_keep_a_service_from_joining(more: str, tmp_path: Path) ->
 def test_a_service_is_in_one_namespace_only(tmp_path: Path) -> None:
     done = run(tmp_path, BLUE + "[NetworkNamespace]\nName=red\nServices=good other\n", {OTHER: SLEEP})
     assert done.lines == [
-        f"{CONF}:7: good.service: has joined network namespace blue already: it can be in one only"
+        f"{CONF}:7: good.service: has joined network namespace blue already: "
+        "it can be in one only, remove it from the other"
     ]
     assert dropin(done, "good.service") == JOINED
     assert "NetworkNamespacePath=/run/netns/red" in dropin(done, "other.service")
@@ -383,7 +384,7 @@ def test_a_socket_does_not_join_without_its_service(accept: str, starts: str, tm
 def test_a_directory_of_types_that_cannot_be_read(tmp_path: Path) -> None:
     done = run(tmp_path, BLUE, {"/etc/conf.d/netns": link("netns")})
     assert done.lines == [
-        "/etc/conf.d/netns: cannot be read: Too many levels of symbolic links",
+        "/etc/conf.d/netns: cannot be read: Too many levels of symbolic links; mend that",
         f"{CONF}:1: network namespace blue: nothing joins it until this is mended",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -59,9 +60,10 @@ def verify(output: Path) -> list[str]:
 def test_the_example(make: Make) -> None:
     run = make((Path(__file__).parent / "pod.json").read_text())
     assert (run.status, run.lines) == (0, [
-        f"warning: {FILE}: $.apps[0].app.isolators[0].value.request: is not honoured: only a scheduler has use for it",
-        f"warning: {FILE}: $.apps[1].app.mountPoints[0]: no volume is named so, it gets an empty one, cache, that goes "
-        "with the pod",
+        f"warning: {FILE}:35: $.apps[0].app.isolators[0].value.request: is not honoured: only a scheduler has use for "
+        "it; remove it",
+        f"warning: {FILE}:52: $.apps[1].app.mountPoints[0]: no volume is named so, it gets an empty one, cache, that "
+        "goes with the pod; list one in volumes",
     ])  # fmt: skip
     assert verify(run.output) == []
     web = settings(run, "shop-web-front.service")
@@ -346,7 +348,8 @@ def test_what_is_refused_costs_itself_only(make: Make, manifest: Any, where: str
     run = make(manifest, {"/etc/kubens/pods/good.json": json.dumps(GOOD)})
     errors = [line for line in run.lines if line.startswith("error")]
     assert run.status == 1 and len(errors) == 1
-    assert errors[0].startswith(f"error: {FILE}: {where}: ") and why in errors[0], errors
+    found = re.match(r"error: (.*?):(\d+): (.*)", errors[0], re.DOTALL)
+    assert found and found[1] == FILE and found[3].startswith(f"{where}: ") and why in errors[0], errors
     made = sorted(path.name for path in run.output.iterdir() if "shop" in path.name)
     assert made == []
     assert (run.output / "good-pod.target").exists()

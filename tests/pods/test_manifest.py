@@ -417,6 +417,6 @@ def test_the_index_is_complete() -> None:
 def test_a_python_whose_scanner_asks_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     text = '{"acKind": "PodManifest", "acVersion": "0.7.4", "apps": []}'
     expected = jsontext.load(text)
-    monkeypatch.delattr(jsontext._Decoder, "strict")
+    monkeypatch.delattr(jsontext.Decoder, "strict")
     assert jsontext._scan(text) is None
     assert jsontext.load(text) == expected

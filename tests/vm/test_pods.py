@@ -45,7 +45,7 @@ BROKEN = kubernetes(container("main", resources={"limits": {"memory": 0}}))
 ERRORS = [
     "/etc/kubens/pods/broken.json: $.spec.containers[0].resources.limits.memory: systemd takes no limit of zero bytes"
     " and would set none: the pod is not made until this is mended",
-    "/etc/kubens/services.conf:2: Name=a/b is not a plain unit name, section ignored",
+    "/etc/kubens/services.conf:2: Name=a/b is not a plain unit name, section ignored: choose another",
 ]
 QUESTION = f"""
 systemctl is-active shop-pod.target shop-worker job-pod.target job-main broken-pod.target

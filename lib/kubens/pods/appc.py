@@ -79,7 +79,7 @@ def _app(pod: HostPod, ra: RuntimeApp, binds: list[Bind], host_ports: dict[str, 
     for bind in binds:
         if bind.implicit and bind.volume.name not in pod.volumes:
             reason = f"no volume is named so, it gets an empty one, {bind.volume.name}, that goes with the pod"
-            pod.warn(bind.where, reason)
+            pod.warn(bind.where, reason, "list one in volumes")
         app.mounts.append(HostMount(_volume(pod, bind.volume), bind.path, bind.read_only, bind.where))
     return app
 

@@ -126,17 +126,22 @@ class HostApp:
         self.grace = 0
 
 
+# So many characters are looked through at most for the places of findings.
+_LOOKED_THROUGH = 16 * 1024 * 1024
+
+
 class HostPod:
     """name: of its file. volumes: all that apps mount. cpu, memory: limits of all apps together, as of HostApp.
 
-    recorded: as of a MountNamespace.
+    recorded: as of a MountNamespace. text: of the manifest, in which findings have their places.
     """
 
-    __slots__ = ("apps", "cpu", "file", "findings", "memory", "name", "recorded", "start_at_boot", "volumes")
+    __slots__ = ("apps", "cpu", "file", "findings", "memory", "name", "recorded", "start_at_boot", "text", "volumes")
 
-    def __init__(self, name: str, file: str) -> None:
+    def __init__(self, name: str, file: str, text: str = "") -> None:
         self.name = name
         self.file = file
+        self.text = text
         self.apps: list[HostApp] = []
         self.volumes: dict[str, HostVolume] = {}
         self.cpu = 0
@@ -150,13 +155,21 @@ class HostPod:
         return f"{DIRECTORY}/{self.name}"
 
     def refuse(self, error: ManifestError) -> None:
-        self.findings.append(Finding(ERROR, self.file, 0, "", f"{error}: the pod is not made until this is mended"))
+        self.say(Finding(ERROR, self.file, error.line, "", f"{error}: the pod is not made until this is mended"))
 
-    def warn(self, path: str, reason: str) -> None:
-        self.findings.append(Finding(WARNING, self.file, 0, "", f"{path}: {reason}"))
+    def warn(self, path: str, reason: str, step: str = "remove it") -> None:
+        """step: the next one, to be rid of the warning."""
+        self.say(Finding(WARNING, self.file, 0, "", f"{path}: {reason}; {step}"))
 
     def note(self, path: str, reason: str) -> None:
-        self.findings.append(Finding(NOTICE, self.file, 0, "", f"{path}: {reason}"))
+        self.say(Finding(NOTICE, self.file, 0, "", f"{path}: {reason}; set it"))
+
+    def say(self, finding: Finding) -> None:
+        self.findings.append(finding)
+        if len(self.text) * len(self.findings) <= _LOOKED_THROUGH:
+            from kubens.pods import place
+
+            place.mark(finding, self.text)
 
 
 def bad_pod_name(name: str) -> str:

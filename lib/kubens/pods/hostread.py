@@ -14,7 +14,7 @@ START_AT_BOOT = "kubens/start-at-boot"
 
 def read(name: str, file: str, text: str) -> tuple[HostPod, bool]:
     """The pod, with all there is to say about it, and whether it can be made."""
-    pod = HostPod(name, file)
+    pod = HostPod(name, file, text)
     try:
         _read(pod, text)
         check(pod)

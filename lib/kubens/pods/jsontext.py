@@ -131,7 +131,7 @@ def _scan(text: str) -> tuple[object] | None:
         return None
     text = text.strip(" \t\n\r")
     try:
-        value, end = make_scanner(_Decoder)(text, 0)  # type: ignore[arg-type]
+        value, end = make_scanner(Decoder)(text, 0)  # type: ignore[arg-type]
     except (StopIteration, ValueError, SystemError, AttributeError):
         # SystemError is what becomes of an error that is json.decoder's to raise, where nobody has imported that;
         # AttributeError comes from a Python that asks its decoder for more than those before.
@@ -151,7 +151,7 @@ def _load_slowly(text: str) -> object:
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise ManifestError("$", f"no JSON: {error.msg} in {place}") from None
+        raise ManifestError("$", f"no JSON: {error.msg} in {place}", error.lineno) from None
 
 
 def check(value: object, any_case: bool) -> Node:
@@ -179,7 +179,7 @@ def _no_constant(name: str) -> object:
     raise ManifestError("$", f"{name} is no JSON number")
 
 
-class _Decoder:
+class Decoder:
     """What json.JSONDecoder is to its scanner."""
 
     strict = True

@@ -346,7 +346,8 @@ def _mounts(pod: HostPod, app: HostApp, item: Node, volumes: dict[str, tuple[Hos
         if propagation is not None and propagation.string() != "None":
             made.propagation = "rslave"
             if propagation.string() != "HostToContainer":
-                pod.warn(propagation.path, "is honoured as HostToContainer: what is mounted inside stays inside")
+                reason = "is honoured as HostToContainer: what is mounted inside stays inside"
+                pod.warn(propagation.path, reason, "write that")
         pod.volumes[volume.name] = volume
         app.mounts.append(made)
     found = overlap([(made.path, made.where) for made in app.mounts])
