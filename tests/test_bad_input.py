@@ -187,6 +187,14 @@ CASES: dict[str, Case] = {
         ],
     ),
     "directory of units: circular link": ({"/etc/systemd/system.control": link("system.control")}, []),
+    "unit: directory with an unknown specifier": (
+        unit(f"{SLEEP}WorkingDirectory=/var/%k\n"),
+        [
+            f"error: {UNIT}:3: bad.service: what systemd would run cannot be told: "
+            "%k in WorkingDirectory= is not known to every release of systemd",
+            NOT_WRAPPED,
+        ],
+    ),
     "service listed twice": (
         night("Wrap=other\nWrap=other.service\n"),
         [f"warning: {CONF}:4: other.service: listed twice, first at {CONF}:3: remove one"],

@@ -77,7 +77,8 @@ def untold(unit: Unit) -> tuple[str, int, str] | None:
                 "Type=notify-reload is not known to every release of systemd: write notify",
             )
     for key, settings in unit.service.items():
-        if key in _EXEC_SETTINGS:
+        # The directory becomes a word of each command, which would not be taken for it.
+        if key in _EXEC_SETTINGS or key == "WorkingDirectory":
             for setting in settings:
                 reason = _untold_commands(setting)
                 if not reason and "%" in setting.value:
