@@ -191,7 +191,7 @@ CASES: dict[str, Case] = {
         unit(f"{SLEEP}WorkingDirectory=/var/%k\n"),
         [
             f"error: {UNIT}:3: bad.service: what systemd would run cannot be told: "
-            "%k in WorkingDirectory= is not known to every release of systemd",
+            "%k in WorkingDirectory= is not known to every release of systemd: write what it stands for",
             NOT_WRAPPED,
         ],
     ),
