@@ -168,7 +168,7 @@ def check_those_that_cannot(node: Machine) -> None:
         ], name  # fmt: skip
         assert message in node.journal(f"{name}-pod.service"), name
     assert not (node.tree / "etc/sub").exists()
-    assert "/etc/kubens/pods/broken.json: $: " in node.journal("kubens-problems")
+    assert "/etc/kubens/pods/broken.json:1: $: " in node.journal("kubens-problems")
 
 
 def check_networks(node: Machine) -> None:
