@@ -126,10 +126,14 @@ def label(root: Root, path: str) -> str:
 
 def executed(context: str, labels: list[str]) -> str:
     """The context of a process that has executed files with these labels, one after the other. Raises OSError."""
-    process = read(f"{FILE_SYSTEM}/class/process/index")
     for file in labels:
-        context = ask("create", f"{context} {file} {process}")
+        context = created(context, file, "process")
     return context
+
+
+def created(context: str, target: str, kind: str) -> str:
+    """The context of a new object of a class, made by a process below or of something with a label. Raises OSError."""
+    return ask("create", f"{context} {target} {read(f'{FILE_SYSTEM}/class/{kind}/index')}")
 
 
 def ask(file: str, question: str) -> str:

@@ -39,11 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     planned = planning.make(Root())
     rules: dict[str, None] = {}
     for unit, starts in _wrapped(planned):
-        for rule in (*_of_generator(unit, starts), *(rule for start in starts for rule in _of_start(start))):
-            if not rules:
-                rules["; What SELinux' policy lacks for kubens: kubensctl selinux. Load it with semodule -i."] = None
-            rules[rule] = None
-    text = "\n".join(rules or ["; SELinux' policy lacks nothing for the services that are wrapped"]) + "\n"
+        of_starts = [rule for start in starts for rule in _of_start(start)]
+        rules.update(dict.fromkeys((*_of_generator(unit, starts), *_of_mounts(planned), *of_starts)))
+    title = "; SELinux' policy lacks nothing for the services that are wrapped"
+    if rules:
+        title = "; What SELinux' policy lacks for kubens: kubensctl selinux. Load it with semodule -i."
+    text = "\n".join((title, *rules)) + "\n"
     if arguments.output is None:
         sys.stdout.write(text)
     else:
@@ -113,6 +114,22 @@ def _of_generator(unit: Unit, starts: list[Start]) -> Iterator[str]:
         missing = _missing(generator, target, kind, permissions)
         if missing:
             yield _allow(generator, target, kind, missing)
+
+
+def _of_mounts(planned: Planned) -> Iterator[str]:
+    """That mount(8), as the unit of a namespace runs it, may mount on what that makes below /run."""
+    tools = planned.inventory.tools
+    labels = [selinux.label(Root(), tools[name]) for name in ("sh", "mount")]
+    below = selinux.label(Root(), "/run")
+    if not all(labels) or not below:
+        return
+    shell = selinux.executed(selinux.read("/proc/1/attr/current"), labels[:1])
+    mount = selinux.executed(shell, labels[1:])
+    for kind in ("dir", "file"):
+        made = selinux.created(shell, below, kind)
+        missing = _missing(mount, made, kind, ("mounton",))
+        if missing:
+            yield _allow(mount, made, kind, missing)
 
 
 def _of_start(start: Start) -> Iterator[str]:
