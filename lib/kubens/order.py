@@ -1,7 +1,7 @@
 """Who is ordered before what a namespace waits for: with such a member there would be an ordering cycle.
 
-systemd breaks a cycle by leaving out any one of those in it, at each boot another (tried on 247 to 262), and with the
-unit that makes a namespace go all of its members. Loaded where some unit says that it comes before another.
+systemd breaks a cycle by leaving out any one of those in it, at each boot another (seen with 252), and with the unit
+that makes a namespace go all of its members. Loaded where some unit says that it comes before another.
 """
 
 from __future__ import annotations

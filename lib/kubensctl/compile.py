@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from kubens.finding import Finding
 from kubensctl import static, terminal
@@ -51,11 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         units.write(made, arguments.output.rstrip("/"))
         return 0
     text = _TEXTS[arguments.format].text(made, Options(arguments.role))
-    if arguments.output is None:
-        sys.stdout.write(text)
-    else:
-        with open(arguments.output, "w", encoding="utf-8") as file:
-            file.write(text)
+    terminal.write(text, arguments.output)
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator
 
 from kubens import selinux
@@ -13,7 +12,7 @@ from kubens.files import Root
 from kubens.finding import ERROR, Finding
 from kubens.selinux import Start, domain
 from kubens.units import Unit
-from kubensctl import planning
+from kubensctl import planning, terminal
 from kubensctl.failure import Failure
 from kubensctl.planning import Planned
 from kubensctl.verbs import Verbs
@@ -40,16 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
     rules: dict[str, None] = {}
     for unit, starts in _wrapped(planned):
         of_starts = [rule for start in starts for rule in _of_start(start)]
-        rules.update(dict.fromkeys((*_of_generator(unit, starts), *_of_mounts(planned), *of_starts)))
+        rules.update(dict.fromkeys((*_of_generator(unit, starts), *of_starts)))
+    if planned.namespaces:
+        rules.update(dict.fromkeys(_of_mounts(planned)))
     title = "; SELinux' policy lacks nothing for the services that are wrapped"
     if rules:
         title = "; What SELinux' policy lacks for kubens: kubensctl selinux. Load it with semodule -i."
     text = "\n".join((title, *rules)) + "\n"
-    if arguments.output is None:
-        sys.stdout.write(text)
-    else:
-        with open(arguments.output, "w", encoding="utf-8") as file:
-            file.write(text)
+    terminal.write(text, arguments.output)
     return 0
 
 

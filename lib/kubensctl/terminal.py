@@ -113,3 +113,12 @@ def standard_error() -> Terminal:
 def printable(text: str) -> str:
     """The text with everything a terminal might obey, or cannot show, written as an escape."""
     return finding.printable(text.replace("\t", "    "))
+
+
+def write(text: str, path: str | None) -> None:
+    """Write a whole document to a file, or to standard output where none is given. Raises OSError."""
+    if path is None:
+        sys.stdout.write(text)
+    else:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
