@@ -102,9 +102,9 @@ def _identifiers(node: Machine) -> set[tuple[str, str]]:
     whether it has to say something (about a slow start, say) depends on the machine, not on the unit.
     """
     lines = map(json.loads, node.journal(None, "--output=json").splitlines())
-    lines = (line for line in lines if not str(line.get("SYSLOG_IDENTIFIER", "")).startswith("("))
-    found = {(line.get("_SYSTEMD_UNIT", ""), line.get("SYSLOG_IDENTIFIER", "")) for line in lines}
-    return {(unit, name) for unit, name in found if unit.startswith(("containerd", "kubens", "monitor", "logrotate"))}
+    found = {(line.get("_SYSTEMD_UNIT", ""), str(line.get("SYSLOG_IDENTIFIER", ""))) for line in lines}
+    units = ("containerd", "kubens", "monitor", "logrotate")
+    return {(unit, name) for unit, name in found if unit.startswith(units) and not name.startswith("(")}
 
 
 def test_journal_identifiers(node: Machine) -> None:
