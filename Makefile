@@ -70,17 +70,20 @@ install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SE
 	cd lib && find kubens kubensctl \( -name '*.py' -o -name py.typed \) -exec cp -p --parents {} $(abspath $(DESTDIR)$(LIBRARY)) \;
 	sed -i 's|^RUNNER = .*|RUNNER = "$(LIBRARY)/kubens-netns"|' $(DESTDIR)$(LIBRARY)/kubens/netns_units.py
 	sed -i 's|^HELPER = .*|HELPER = "$(LIBRARY)/kubens-pod"|' $(DESTDIR)$(LIBRARY)/kubens/pods/hostunits.py
+	sed -i 's|^GUARD = .*|GUARD = "$(LIBRARY)/kubens-guard"|' $(DESTDIR)$(LIBRARY)/kubens/render.py
 	$(PYTHON) -m compileall -q -f -d $(LIBRARY) $(DESTDIR)$(LIBRARY)
 	install -m 644 generator/start.py $(DESTDIR)$(LIBRARY)/
 	install -m 644 generator/bundle.py $(DESTDIR)$(LIBRARY)/
 	install -m 755 packaging/live $(DESTDIR)$(LIBRARY)/
 	sed 's|/usr/bin/python3|$(PYTHON)|' packaging/compile-start >$(DESTDIR)$(LIBRARY)/compile-start
 	chmod 755 $(DESTDIR)$(LIBRARY)/compile-start
-	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY) generator/start.py $(DESTDIR)$(LIBRARY)/start.pyc
-	install -m 755 libexec/kubens-netns $(DESTDIR)$(LIBRARY)/
+	$(PYTHON) -I -X no_debug_ranges generator/bundle.py $(DESTDIR)$(LIBRARY)
+	install -m 755 libexec/kubens-netns libexec/kubens-pod libexec/kubens-guard $(DESTDIR)$(LIBRARY)/
 	install -D -m 644 -t $(DESTDIR)$(LIBRARY)/netns conf/netns/*
 	$(PYTHON) -I generator/templates.py $(DESTDIR)$(LIBRARY) $(DESTDIR)$(UNITS)
-	install -m 755 libexec/kubens-pod $(DESTDIR)$(LIBRARY)/
+	install -D -m 644 -t $(DESTDIR)$(UNITS) conf/kubens-problems.service
+	install -d $(DESTDIR)$(UNITS)/multi-user.target.wants
+	ln -sf ../kubens-problems.service $(DESTDIR)$(UNITS)/multi-user.target.wants/
 	install -m 755 bin/kubensenter $(DESTDIR)$(PREFIX)/bin/
 	sed -e '1s|.*|#!$(PYTHON) -I|' -e 's|^LIBRARY = .*|LIBRARY = "$(LIBRARY)"|' bin/kubensctl \
 		>$(DESTDIR)$(PREFIX)/bin/kubensctl
@@ -97,18 +100,23 @@ install: $(if $(RST2MAN),$(PAGES)) ## install into DESTDIR below PREFIX; WRAP_SE
 	done
 	test -e $(SERVICES_CONF) || sh conf/services.sh "$(WRAP_SERVICES)" "$(ENV_SERVICES)" \
 		<conf/services.conf >$(SERVICES_CONF)
-	sed -e 's|^lib=.*|lib=$(LIBRARY)|' -e 's|^start=.*|start=$(LIBRARY)/start|' -e 's|^python=.*|python=$(PYTHON)|' generator/kubens-generator \
-		>$(DESTDIR)$(GENERATORS)/.kubens-generator
+	sed -e 's|^generator=.*|generator=$(GENERATORS)/kubens-generator|' -e 's|^python=.*|python=$(PYTHON)|' \
+		generator/recorded >$(DESTDIR)$(GENERATORS)/.kubens-recorded
+	chmod 755 $(DESTDIR)$(GENERATORS)/.kubens-recorded
+	sed -e '1s|/usr/bin/python3|$(PYTHON)|' -e 's|^LIBRARY = .*|LIBRARY = "$(LIBRARY)"|' \
+		-e 's|^START = .*|START = "$(LIBRARY)/start.py"|' -e 's|^RECORDED = .*|RECORDED = "$(GENERATORS)/.kubens-recorded"|' \
+		-e '/^HERE = /d' generator/kubens-generator >$(DESTDIR)$(GENERATORS)/.kubens-generator
 	chmod 755 $(DESTDIR)$(GENERATORS)/.kubens-generator
 	mv $(DESTDIR)$(GENERATORS)/.kubens-generator $(DESTDIR)$(GENERATORS)/kubens-generator
 
 uninstall: ## remove what `install` put there, except for the configuration
 	@set -- $(DESTDIR)/run/kubens-generator/*; [ ! -e "$$1" ] || \
 		{ echo 'namespaces live: stop them first (kubensctl status shows them)' >&2; exit 1; }
-	rm -f $(DESTDIR)$(GENERATORS)/kubens-generator $(DESTDIR)$(PREFIX)/bin/kubensenter \
+	rm -f $(addprefix $(DESTDIR)$(GENERATORS)/,kubens-generator .kubens-recorded) $(DESTDIR)$(PREFIX)/bin/kubensenter \
 		$(DESTDIR)$(PREFIX)/bin/kubensctl $(SHARE)/bash-completion/completions/kubensctl \
 		$(SHARE)/zsh/site-functions/_kubensctl $(SHARE)/fish/vendor_completions.d/kubensctl.fish
 	rm -f $(foreach page,$(notdir $(PAGES)),$(SHARE)/man/man$(subst .,,$(suffix $(page)))/$(page))
+	rm -f $(addprefix $(DESTDIR)$(UNITS)/,kubens-problems.service multi-user.target.wants/kubens-problems.service)
 	rm -f $(DESTDIR)$(UNITS)/netns_name@.service $(DESTDIR)$(UNITS)/netns_outside-*@.service \
 		$(addprefix $(DESTDIR)$(UNITS)/netns-,$(addsuffix @.service,$(patsubst conf/netns/%.sh,%,$(wildcard conf/netns/*.sh))))
 	[ ! -d $(DESTDIR)$(LIBRARY) ] || { $(CLEAR) && rmdir --ignore-fail-on-non-empty $(DESTDIR)$(LIBRARY); }

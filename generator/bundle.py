@@ -1,7 +1,8 @@
-"""Compiles start.py together with the modules of the boot path: bundle.py LIBRARY START.PY START.PYC.
+"""Compiles start.py of a directory together with the modules of the boot path that are there: bundle.py LIBRARY.
 
-They come in groups, each of which is loaded at once: what every run needs, in START.PYC itself; what a run needs when
-something is configured; and what only some runs need (GROUPS).
+They come in groups, each of which is loaded at once: what every run needs, with start.py itself; what a run needs when
+something is configured; and what only some runs need (GROUPS). All of it goes where Python looks for compiled modules,
+PEP 3147, and so another interpreter takes the source.
 """
 
 import ast
@@ -11,7 +12,8 @@ import os
 import sys
 import types
 
-library, start, target = sys.argv[1:]
+(library,) = sys.argv[1:]
+start = f"{library}/start.py"
 
 # The beginnings of modules' names, and the group that they are in; "later" is all the rest.
 GROUPS = (
@@ -133,6 +135,7 @@ while waiting:
     for name in waiting.pop().late_imports:
         add(name, everything)
     waiting += list(everything.values())[known:]
+os.makedirs(f"{library}/__pycache__", exist_ok=True)
 groups = {}
 for name, module in everything.items():
     if name not in first:
@@ -140,15 +143,23 @@ for name, module in everything.items():
 later = {}
 for name, modules in groups.items():
     file = f"{name}.{sys.implementation.cache_tag}"
-    with open(f"{library}/{file}", "wb") as compiled:
+    with open(f"{library}/__pycache__/{file}", "wb") as compiled:
         size = compiled.write(marshal.dumps(pairs(modules)))
     for module in modules:
         later[module.name] = (file, size)
-code = bare(compile(parse(start), "start.py", "exec", dont_inherit=True, optimize=2))
-# The compiler takes no code for a constant; the constant that start.py has in its place is replaced afterwards.
-place = ((), ())
-values = (pairs(first.values()), tuple(later.items()))
-code = code.replace(co_consts=tuple(values if constant == place else constant for constant in code.co_consts))
-with open(target, "wb") as compiled:
-    # As py_compile writes it, PEP 552; nobody checks a file that is run directly against its source.
-    compiled.write(importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code))
+# The compiler takes no code for a constant, so there are words in its place first.
+tree = parse(start)
+values = {"FIRST": pairs(first.values()), "LATER": tuple(later.items())}
+for node in tree.body:
+    if isinstance(node, ast.Assign) and node.targets[0].id in values:
+        node.value = ast.copy_location(ast.Constant(node.targets[0].id), node.value)
+code = bare(compile(tree, "start.py", "exec", dont_inherit=True, optimize=2))
+constants = tuple(values.pop(constant, constant) if type(constant) is str else constant for constant in code.co_consts)
+code = code.replace(co_consts=constants)
+if values:
+    sys.exit(f"{start}: nowhere to put {' '.join(values)}")
+target = importlib.util.cache_from_source(start)
+with open(f"{target}.new", "wb") as compiled:
+    # PEP 552: the first flag and not the second, so that nobody compares it with its source.
+    compiled.write(importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(code))
+os.rename(f"{target}.new", target)

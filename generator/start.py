@@ -1,4 +1,4 @@
-"""Starts the boot path: kubens-generator runs this with the library's directory as the first argument.
+"""Starts the boot path, for kubens-generator.
 
 Finding and opening twenty small modules takes longer than all that they do. So `make install` compiles this file
 together with them (generator/bundle.py): those that every run needs, and those that a run needs when something is
@@ -10,7 +10,8 @@ import posix
 import sys
 
 # bundle.py puts here: modules as (name, code), and for each later one the file that holds its group, with its size.
-FIRST, LATER = (), ()
+FIRST = ()
+LATER = ()
 
 
 def load_later(package):
@@ -25,7 +26,7 @@ def load_later(package):
         import gc
 
         gc.disable()
-        descriptor = posix.open(f"{sys.path[0]}/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
+        descriptor = posix.open(f"{sys.path[0]}/__pycache__/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
         run(marshal.loads(posix.read(descriptor, size)))
         posix.close(descriptor)
         return getattr(package, name)
@@ -47,10 +48,27 @@ def run(modules):
             module.__getattr__ = load_later(module)
 
 
+def start(library, recorded, arguments):
+    """Run the generator with the modules of a directory, and end with its exit status.
+
+    recorded: what goes on where it does not come to an end. The first argument may be --status, from there: then the
+    status is that of boot.main(), which an interpreter that cannot run does not end with.
+    """
+    raw = arguments[:1] == ["--status"]
+    sys.path.insert(0, library)
+    try:
+        run(FIRST)
+        from kubens.boot import DONE, DONE_WITH_ERRORS, main
+
+        status = main(arguments[raw:])
+        # Tearing down the interpreter takes longer than all that we did.
+        if raw:
+            posix._exit(status)
+        if status in (DONE, DONE_WITH_ERRORS):
+            posix._exit(status - DONE)
+    finally:
+        if not raw:
+            posix.execv("/bin/sh", ("sh", recorded, "--from-source", *arguments))
+
+
 PACKAGES = {name.rpartition(".")[0] for name, _ in LATER}
-sys.path.insert(0, sys.argv.pop(1))
-run(FIRST)
-
-from kubens.boot import main  # noqa: E402
-
-main()

@@ -26,7 +26,8 @@ from trees import BASE, FULL, POD, Run, build, program, snapshot
 ERRORS = ("EIO", "EACCES", "ENOSPC", "EMFILE", "ELOOP")
 TREES = ("blue", "netns-own", "netns@night", "pod@shop", "red")
 INTERPRETER = ("/usr/bin/python3", "-I", "-S", "-B", "-X", "utf8")
-COMMAND = (*INTERPRETER, "/usr/lib/kubens/start.pyc", "/usr/lib/kubens")
+GENERATORS = "/usr/lib/systemd/system-generators"
+COMMAND = (*INTERPRETER, f"{GENERATORS}/kubens-generator", "--status")
 # Its name, and how many of that name there were so far.
 Call = tuple[str, int]
 # Of one without the other nothing is to be seen.
@@ -116,17 +117,16 @@ class Generator:
         return done, (self.root / "trace").read_text(errors="replace")
 
     def from_the_shell(self, call: Call, fault: str) -> Run:
-        """Run as systemd does, the interpreter having a fault whatever it is given to run."""
+        """Run as systemd does while something lives, the interpreter having a fault whatever it is given to run."""
         name, number = call
         strace = shlex.join(self._strace(f"{name}:{fault}:when={number}"))
         (self.root / "faulty").write_text(f'#!/bin/sh\nexec {strace} {INTERPRETER[0]} "$@"\n')
-        generator = "/usr/lib/systemd/system-generators/kubens-generator"
-        text = (self.root / generator[1:]).read_text()
-        (self.root / "generator").write_text(text.replace(f"python={INTERPRETER[0]}\n", "python=/faulty\n"))
+        text = (self.root / f"{GENERATORS}/.kubens-recorded"[1:]).read_text()
+        (self.root / "recorded").write_text(text.replace(f"python={INTERPRETER[0]}\n", "python=/faulty\n"))
         self._number += 1
         output = self.root / f"output{self._number}"
         output.mkdir()
-        return self.run(output, "sh", "/generator")
+        return self.run(output, "sh", "/recorded")
 
     @staticmethod
     def _strace(fault: str) -> list[str]:
@@ -249,7 +249,7 @@ def test_a_generator_that_may_make_files_and_no_links_to_them(generator: Generat
 
 
 # What is loaded late, and the ancestors by which log.py knows PID 1's helper.
-OWN = re.compile(r"/usr/lib/kubens/\w+\.cpython|/usr/lib/python3[.0-9]*(/|$)|/proc/\d+/stat$")
+OWN = re.compile(r"/usr/lib/kubens/__pycache__/\w+\.cpython|/usr/lib/python3[.0-9]*(/|$)|/proc/\d+/stat$")
 
 
 def test_a_boot_touches_nothing_else(generator: Generator) -> None:

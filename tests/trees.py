@@ -125,13 +125,12 @@ def generate(root: Path, output: Path, *, prefix: Sequence[str] = (), timeout: f
 
 
 def install(directory: Path) -> list[str]:
-    """`make install` of the generator into a directory; the command that runs it without the shell in front."""
+    """`make install` of the generator into a directory; the command that runs it as `recorded` does."""
     places = {"DESTDIR": "", "PREFIX": directory, "LIBRARY": directory / "lib", "GENERATORS": directory / "generators",
               "SERVICES_CONF": directory / "services.conf"}  # fmt: skip
     variables = [f"{name}={value}" for name, value in places.items()]
     subprocess.run(["make", "--silent", f"--directory={CHECKOUT}", "install", *variables], check=True)
-    library = directory / "lib"
-    return ["/usr/bin/python3", "-I", "-S", "-B", str(library / "start.pyc"), str(library)]
+    return ["/usr/bin/python3", "-I", "-S", "-B", str(directory / "generators/kubens-generator"), "--status"]
 
 
 def acted_on(output: Path, unit: str) -> bytes | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posix
-import sys
 
 from kubens import config
 from kubens.files import Root, Unreadable
@@ -15,20 +14,18 @@ if TYPE_CHECKING:
 
     from kubens.config import Configuration
 
-# What the shell in front of us understands; anything else tells it that we never came to an end.
+# What `recorded` understands; anything else tells it that we never came to an end.
 DONE, DONE_WITH_ERRORS, CRASHED = 64, 65, 70
 
 
-def main() -> None:
-    """Run as systemd runs generators: NORMAL [EARLY LATE] in sys.argv. Never returns, never raises."""
+def main(arguments: list[str]) -> int:
+    """Run as systemd runs generators, with NORMAL [EARLY LATE]: DONE, DONE_WITH_ERRORS or CRASHED. Never raises."""
     try:
-        status = generate(sys.argv[1:], posix.environ)
+        return generate(arguments, posix.environ)
     except BaseException as error:
         reason = f"internal error, nothing more is generated: {type(error).__name__}: {error}; report it"
         _report([Finding(ERROR, "", 0, "", reason)])
-        status = CRASHED
-    # Tearing down the interpreter takes longer than all that we did.
-    posix._exit(status)
+        return CRASHED
 
 
 def generate(arguments: list[str], environment: Mapping[bytes, bytes]) -> int:
@@ -59,7 +56,7 @@ def generate(arguments: list[str], environment: Mapping[bytes, bytes]) -> int:
     missing = write.write(made, output, early)
     _report(made.findings)
     if missing and _any_lives(root, missing):
-        return CRASHED  # what lives is not left without its units: the shell in front of us tries once more
+        return CRASHED  # what lives is not left without its units: `recorded` tries once more
     return DONE_WITH_ERRORS if made.has_errors else DONE
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Sections = Iterable[tuple[str, list[tuple[str, str]]]]
 
 # Where the generator leaves what a namespace is made of, for NAME-record.service to keep.
+GUARD = "/usr/lib/kubens/kubens-guard"  # replaced by `make install`
 GENERATED = "/run/systemd/generator/.kubens"
 DOCUMENTATION = "man:kubens-generator(8) man:kubens.conf(5)"
 # What the units run, and where it usually is.
@@ -86,7 +87,7 @@ def mount_namespace_service(
         settings.append(("ExecStartPost", "-" + shell(tool, restart, environment, *units)))
     settings.append(("ExecStartPost", shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)))
     if record:
-        settings.append(("ExecStartPost", keep_record(name, tool)))
+        settings += [("ExecStartPost", keep_record(name, tool)), ("ExecStartPost", f"-{GUARD}")]
     settings.append(("ExecStop", f"-{tool['nsenter']} --mount={pin} {shell(tool, UNMOUNT_NETWORK)}"))
     if units:
         message = (
@@ -186,10 +187,11 @@ def keep_record(name: str, tool: Mapping[str, str]) -> str:
 
 
 def drop_record(name: str, tool: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The commands that remove what was kept."""
+    """The commands that remove what was kept, and that it keeps the generator from starting without a shell."""
     return [
         ("ExecStopPost", f"{tool['rm']} -rf {LIVE}/{name} {LIVE}/.{name}.d"),
         ("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {LIVE}"),
+        ("ExecStopPost", f"-{GUARD}"),
     ]
 
 

@@ -53,7 +53,17 @@ def write(plan: Plan, output: str, early: str = "") -> list[str]:
         except OSError as error:
             _remove(f"{output}/{PROBLEMS}")
             plan.findings.append(Finding(ERROR, output, 0, PROBLEMS, f"cannot write: {error.strerror}; mend that"))
+    elif not plan.trees:
+        _make_marker(output)
     return missing
+
+
+def _make_marker(output: str) -> None:
+    """What tells the kubens-problems.service that is installed that all is well, though there was nothing to make."""
+    try:
+        _make_directory(f"{output}/.kubens")
+    except OSError:
+        pass  # it will say that the generator did not run, which comes to the same
 
 
 def _write_problems(errors: list[str], output: str) -> None:

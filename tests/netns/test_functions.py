@@ -110,7 +110,7 @@ def test_a_type_comes_and_goes_with_a_reload(node: Machine) -> None:
 def test_a_type_that_lives_survives_a_broken_interpreter(node: Machine) -> None:
     write(node, own_conf=functions("own"))
     node.systemctl("start", "netns-own@blue")
-    node.run("sh", "-c", f"rm -r {DIRECTORY}; cd /usr/lib/kubens; mv kubens away; rm start.pyc")
+    node.run("sh", "-c", f"rm -r {DIRECTORY}; cd /usr/lib/kubens; mv kubens away; rm -r __pycache__")
     node.daemon_reload()
     node.systemctl("restart", "netns-own@blue", check=False)
     node.systemctl("stop", "netns-own@blue")

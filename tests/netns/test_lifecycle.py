@@ -171,7 +171,7 @@ def test_a_namespace_of_somebody_else_is_left_alone(machine: Maker) -> None:
 def test_a_section_that_is_removed_while_it_lives(machine: Maker) -> None:
     """Nor is an interpreter needed, as in the middle of an upgrade."""
     node = _blue(machine())
-    for harm in ("rm /etc/kubens/services.conf", "cd /usr/lib/kubens; mv kubens away; rm start.pyc"):
+    for harm in ("rm /etc/kubens/services.conf", "cd /usr/lib/kubens; mv kubens away; rm -r __pycache__"):
         node.run("sh", "-c", harm)
         node.daemon_reload()
         node.systemctl("restart", "inside")

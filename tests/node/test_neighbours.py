@@ -102,7 +102,7 @@ def _identifiers(node: Machine) -> set[tuple[str, str]]:
     whether it has to say something (about a slow start, say) depends on the machine, not on the unit.
     """
     lines = map(json.loads, node.journal(None, "--output=json").splitlines())
-    found = {(str(line.get("_SYSTEMD_UNIT", "")), str(line.get("SYSLOG_IDENTIFIER", ""))) for line in lines}
+    found = {(line.get("_SYSTEMD_UNIT", ""), str(line.get("SYSLOG_IDENTIFIER", ""))) for line in lines}
     units = ("containerd", "kubens", "monitor", "logrotate")
     return {(unit, name) for unit, name in found if unit.startswith(units) and not name.startswith("(")}
 

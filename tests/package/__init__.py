@@ -46,7 +46,7 @@ def provide(node: Machine, packages: Path, lower: str) -> None:
 def is_compiled_for(node: Machine) -> bool:
     """Whether the generator is compiled for the interpreter of the machine."""
     script = (
-        "import importlib.util; f = open('/usr/lib/kubens/start.pyc', 'rb');"
+        "import importlib.util; f = open(importlib.util.cache_from_source('/usr/lib/kubens/start.py'), 'rb');"
         "exit(f.read(4) != importlib.util.MAGIC_NUMBER)"
     )
     return node.run("/usr/bin/python3", "-c", script, check=False).returncode == 0

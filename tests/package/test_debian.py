@@ -97,7 +97,7 @@ def test_the_life_of_a_package(machine: Maker, packages: Path, tmp_path: Path, e
     unchanged()
     assert node.run("kubensctl", "--version").stdout == f"kubensctl {__version__}+next\n"
     assert node.read("/etc/kubens/services.conf") == "[MountNamespace]\nWrap=a b\n"
-    node.write("/usr/lib/kubens/start.pyc", "for another interpreter")
+    node.run("sh", "-c", "for file in /usr/lib/kubens/__pycache__/start.*; do echo of another interpreter >$file; done")
     node.daemon_reload()
     unchanged()
     node.run("dpkg-trigger", "--by-package=kubens", "/usr/bin/python3")

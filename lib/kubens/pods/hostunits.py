@@ -158,6 +158,7 @@ def _service(pod: HostPod, tools: Mapping[str, str]) -> Unit:
         unit.add("Service", "ExecStart", tools["true"])
     if pod.recorded:
         unit.add("Service", "ExecStartPost", render.keep_record(record_name(pod.name), tools))
+        unit.add("Service", "ExecStartPost", f"-{render.GUARD}")
     unit.add("Service", "ExecStopPost", remove)
     if not pod.recorded:
         return unit

@@ -1,0 +1,100 @@
+"""Whether the generator has a shell in front of it: while something lives, and only then. And that it is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kubens_machine import configure, install, service, whereabouts
+from machine import Machine
+
+Maker = Callable[..., Machine]
+
+LINK = "/run/systemd/system-generators/kubens-generator"
+RECORDED = "/usr/lib/systemd/system-generators/.kubens-recorded"
+PYTHON = "/usr/bin/python3"
+CONFIGURATION = "[MountNamespace]\nWrap=a\n[NetworkNamespace]\nName=blue\nTypes=lo\nServices=b\n"
+SLEEP = "ExecStart=/bin/sleep 1000"
+
+
+def test_there_is_a_shell_while_something_lives(machine: Maker, lower: str) -> None:
+    node = machine(lower)
+    install(node)
+    configure(node, CONFIGURATION)
+    for name in ("a", "b"):
+        service(node, f"{name}.service", SLEEP)
+    node.boot()
+    node.systemctl("start", "a")
+    assert node.run("readlink", LINK).stdout == f"{RECORDED}\n"
+    # Of several, each keeps it.
+    node.systemctl("start", "b")
+    node.systemctl("stop", "kubens")
+    assert node.run("readlink", LINK).stdout == f"{RECORDED}\n"
+    assert _has_a_shell(node)
+    node.systemctl("stop", "b", "netns-lo@blue")
+    node.wait_until(lambda: _gone(node))
+    assert not _has_a_shell(node)
+    node.systemctl("start", "a", "b")
+    assert whereabouts(node, "a") == ["inside"]
+    assert node.systemctl("is-system-running").stdout == "running\n"
+    # A stop and a start at the same time.
+    for _ in range(8):
+        node.run("sh", "-c", "systemctl stop kubens & systemctl restart b; wait; systemctl start a")
+        assert node.run("readlink", LINK).stdout == f"{RECORDED}\n"
+
+
+def _has_a_shell(node: Machine) -> bool:
+    """Whether it has one at a reload."""
+    node.run("sed", "-i", "s|^python=|: >$1/.shell; &|", RECORDED)
+    node.daemon_reload()
+    return (node.tree / "run/systemd/generator/.shell").exists()
+
+
+def _gone(node: Machine) -> bool:
+    return node.run("ls", "-d", "/run/systemd/system-generators", "/run/kubens-generator", check=False).stdout == ""
+
+
+def test_without_the_source_all_of_it_is_compiled(machine: Maker, lower: str) -> None:
+    """For each interpreter: what is not in the bundle would be looked for in vain."""
+    node = machine(lower)
+    install(node)
+    configure(node, CONFIGURATION)
+    for name in ("a", "b"):
+        service(node, f"{name}.service", SLEEP)
+    node.write("/etc/kubens/pods/bad.json", "{")
+    node.boot()
+    node.run("sh", "/usr/lib/kubens/compile-start")
+    listed = "cd /run/systemd/generator; find . -type f | sort | xargs cat"
+    whole = node.run("sh", "-c", listed).stdout
+    node.run("mv", "/usr/lib/kubens/kubens", "/usr/lib/kubens/away")
+    node.daemon_reload()
+    assert node.run("sh", "-c", listed).stdout == whole
+    node.run("mv", "/usr/lib/kubens/away", "/usr/lib/kubens/kubens")
+
+
+def test_a_boot_without_an_interpreter_is_to_be_seen(machine: Maker, lower: str) -> None:
+    node = machine(lower)
+    install(node)
+    service(node, "a.service", SLEEP)
+    configure(node, "[MountNamespace]\nWrap=a\n")
+    node.boot()
+    assert node.show("kubens-problems", "ActiveState", "ConditionResult") == {
+        "ActiveState": "inactive", "ConditionResult": "no"
+    }  # fmt: skip
+    node.systemctl("stop", "kubens")
+    node.write(PYTHON, "half of")
+    node.reboot()
+    node.systemctl("start", "a")
+    assert whereabouts(node, "a") == ["host"]
+    assert "kubens-problems.service" in node.systemctl("--failed").stdout
+    assert "The generator did not run" in node.systemctl("status", "kubens-problems", check=False).stdout
+    # Where nothing is configured, nothing is missing; nor where all is off.
+    configure(node, "#[MountNamespace]\n#Wrap=a\n")
+    node.reboot()
+    assert node.systemctl("is-system-running").stdout == "running\n"
+    configure(node, "[MountNamespace]\n  Wrap = a\n")
+    node.reboot("kubens=0")
+    assert node.systemctl("is-system-running").stdout == "running\n"
+    node.write("/etc/kubens/pods/shop.json", "{}")
+    configure(node, "")
+    node.reboot()
+    assert "kubens-problems.service" in node.systemctl("--failed").stdout
