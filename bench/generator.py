@@ -34,7 +34,8 @@ def main() -> None:
         ("the configuration as shipped", 0, 1.1, 300, declare_as_shipped()),
         ("2 Wrap", 2, 1.2, 300, lambda: declare_node(env="")),
         ("2 Wrap, 1 Env", 3, 1.25, 300, declare_node),
-        ("2 Wrap, 1 Env, 2 network namespaces, 1 pod", 6, 1.6, 300, declare_all),
+        ("2 Wrap, 1 Env, 2 network namespaces, 1 pod", 6, 1.6, 300, lambda: declare_all(a_pod())),
+        ("the same, the pod of two apps with all there is", 6, 0, 300, lambda: declare_all(a_large_pod())),
         ("10 Wrap, each with two drop-ins", 10, 0, 200, lambda: declare_many(10)),
         ("100 Wrap", 100, 0, 100, lambda: declare_many(100)),
         ("1000 Wrap", 1000, 10.5, 30, lambda: declare_many(1000)),
@@ -88,12 +89,37 @@ def declare_node(env: str = "crio.service", more: str = "") -> None:
     declare(f"[MountNamespace]\nWrap=containerd.service kubelet.service\nEnv={env}\n{more}")
 
 
-def declare_all() -> None:
-    """That, a service each in two network namespaces, and the pod of the tests."""
+def a_pod() -> str:
+    """One app, as a node has it beside its services."""
+    app = {
+        "exec": ["/usr/bin/web", "--root", "/srv/site"],
+        "user": "33",
+        "group": "33",
+        "environment": [{"name": "LANG", "value": "C.UTF-8"}],
+        "mountPoints": [{"name": "data", "path": "/srv/site", "readOnly": True}],
+        "ports": [{"name": "http", "protocol": "tcp", "port": 8080}],
+        "isolators": [{"name": "resource/memory", "value": {"limit": "64Mi"}}],
+    }
+    image = {"id": "sha512-" + "1" * 64}
+    volumes = [{"name": "data", "kind": "host", "source": "/srv/shop"}]
+    manifest = {"acVersion": "0.8.11", "acKind": "PodManifest"}
+    return json.dumps({**manifest, "apps": [{"name": "web", "image": image, "app": app}], "volumes": volumes})
+
+
+def a_large_pod() -> str:
+    """That of the tests, without what it is warned of, as on a node where somebody has read that."""
+    pod = json.loads((CHECKOUT / "tests/pods/pod.json").read_text())
+    del pod["apps"][0]["app"]["isolators"][0]["value"]["request"]
+    pod["volumes"].append({"name": "cache", "kind": "empty"})
+    return json.dumps(pod, indent=2)
+
+
+def declare_all(pod: str) -> None:
+    """That, a service each in two network namespaces, and a pod."""
     for name in ("download", "metrics"):
         (UNITS / f"{name}.service").write_text("[Service]\nExecStart=/usr/bin/true\n")
     PODS.mkdir()
-    shutil.copy(CHECKOUT / "tests/pods/pod.json", PODS / "shop.json")
+    (PODS / "shop.json").write_text(pod)
     declare_node(
         more="[NetworkNamespace]\nName=blue\nTypes=lo nft\nServices=download\n"
         "[NetworkNamespace]\nName=green\nTypes=lo\nServices=metrics\n"

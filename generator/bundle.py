@@ -20,6 +20,8 @@ GROUPS = (
     ("kubens.netns", "netns"),
     ("kubens.pods.kube", "kube"),
     ("kubens.pods.appc", "appc"),
+    ("kubens.pods.manifest", "appc"),
+    ("kubens.pods.mounts", "appc"),
     ("kubens.pods.parser", "appc"),
     ("kubens.pods.place", "place"),
     ("kubens.pods", "pods"),

@@ -30,7 +30,8 @@ EVERYTHING = [*FOR_MOUNTS, "kubens.netns", "kubens.netns_plan", "kubens.netns_un
 FOR_PODS = ["_json", "kubens.manifests", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape",
             "kubens.pods.host", "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext",
             "kubens.pods.kube", "kubens.pods.manifest", "kubens.pods.mounts", "kubens.pods.parser",
-            "kubens.pods.place", "kubens.pods.quantity", "kubens.pods.units", "kubens.pods_plan"]  # fmt: skip
+            "kubens.pods.place", "kubens.pods.quantity", "kubens.pods.targets", "kubens.pods.units",
+            "kubens.pods_plan"]  # fmt: skip
 PODS: dict[str, Content] = {**POD, "/etc/kubens/pods/bad.json": '{"kind": "Pod"}'}
 
 # Runs the generator as if it were the main program, and lists what was imported at its end.

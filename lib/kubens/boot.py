@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from kubens import config
-from kubens.files import Root, Unreadable
+from kubens.files import Root
 from kubens.finding import ERROR, Finding
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ def _any_lives(root: Root, trees: list[str]) -> bool:
     """Whether there is a record of one of the trees; of a type of network namespaces, each instance has its own."""
     try:
         records = root.names(config.LIVE)
-    except (OSError, Unreadable):
+    except OSError:
         return True
     return any(record == name or record.startswith(f"{name}@") for record in records for name in trees)
 
@@ -87,7 +87,7 @@ def switched_off(root: Root) -> bool:
     container = root.exists("/run/systemd/container")
     try:
         line = root.read("/proc/1/cmdline" if container else "/proc/cmdline") or ""
-    except (OSError, Unreadable):
+    except OSError:
         return False
     off = False
     if "kubens=" not in line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubens import names, syntax
-from kubens.files import Unreadable, byte_order, why
+from kubens.files import byte_order, why
 from kubens.finding import ERROR, WARNING, Finding
 
 TYPE_CHECKING = False
@@ -154,7 +154,7 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
     for directory in directories:
         try:
             found = root.names(directory)
-        except (OSError, Unreadable) as error:
+        except OSError as error:
             configuration.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {why(error)}"))
             continue
         if not found and (root.is_file(directory) or (root.link(directory) and not root.exists(directory))):
@@ -172,7 +172,7 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
         read_file(configuration, root, chosen[name])
     try:
         configuration.netns_files = root.names(NETNS_DIRECTORY)
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         configuration.netns_unreadable = True
         configuration.findings.append(Finding(ERROR, NETNS_DIRECTORY, 0, "", f"cannot be read: {why(error)}"))
     if configuration.netns_files:
@@ -187,7 +187,7 @@ def load_live(root: Root) -> Configuration:
     found = Configuration()
     try:
         entries = root.names(LIVE)
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         found.findings.append(Finding(ERROR, LIVE, 0, "", f"cannot be read: {why(error)}"))
         found.unreadable = True
         return found
@@ -221,7 +221,7 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
     before = len(findings)
     try:
         text = root.read(path, SIZE_MAX)
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {why(error)}"))
         configuration.unreadable = True
         return

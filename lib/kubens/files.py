@@ -18,20 +18,16 @@ _LINKS_MAX = 40  # as the kernel's (path_resolution(7))
 
 _FORMAT, _REGULAR, _DIRECTORY, _LINK, _CHARACTER = 0o170000, 0o100000, 0o040000, 0o120000, 0o020000
 _NOT_THERE, _NO_DEVICE, _DENIED, _NOT_A_DIRECTORY, _LOOP = 2, 6, 13, 20, 40  # ENOENT, ENXIO (a socket), EACCES, …
-_AGAIN, _IS_A_DIRECTORY = 11, 21  # EAGAIN (a fifo that somebody writes to), EISDIR
+_AGAIN, _IS_A_DIRECTORY, _INVALID = 11, 21, 22  # EAGAIN (a fifo that somebody writes to), EISDIR, EINVAL
 _MISSING = (_NOT_THERE, _NOT_A_DIRECTORY)
 # Nearly every unit and configuration file is shorter.
 _SHORT = 4096
 _READ = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
 
 
-class Unreadable(Exception):
-    """A file that is there and cannot be read, with the reason for people."""
-
-
-def why(error: Exception) -> str:
-    """What an OSError or an Unreadable comes to, for people, and the next step."""
-    return f"{getattr(error, 'strerror', None) or error}; mend that"
+def why(error: OSError) -> str:
+    """What it comes to, for people, and the next step."""
+    return f"{error.strerror or error}; mend that"
 
 
 class Root:
@@ -47,25 +43,24 @@ class Root:
     def read(self, path: str, size_max: int = SIZE_MAX) -> str | None:
         """A file's text, undecodable bytes as surrogates; None where there is none; "" for /dev/null.
 
-        Raises Unreadable: no permission, not a regular file, larger than size_max, circular links, I/O errors.
+        Raises OSError, whose strerror is for people: no permission, not a regular file, larger than size_max, circular
+        links, I/O errors.
         """
         try:
             descriptor = self._open(path, _READ) if self.path else posix.open(path, _READ)
         except OSError as error:
             if error.errno in _MISSING:
                 return None
-            raise Unreadable(_reason(error)) from None
+            raise OSError(error.errno, _reason(error)) from None
         try:
             return _read_all(descriptor, size_max)
-        except OSError as error:
-            raise Unreadable(error.strerror or "cannot be read") from None
         finally:
             posix.close(descriptor)
 
     def entries(self, path: str) -> dict[str, bool]:
         """The names in a directory, in no order, and whether each is a link; none where there is no directory.
 
-        Raises Unreadable.
+        Raises OSError.
         """
         return self._list(path, _entries) or {}
 
@@ -82,16 +77,14 @@ class Root:
         except OSError as error:
             if error.errno in _MISSING:
                 return None
-            raise Unreadable(error.strerror or "cannot be read") from None
+            raise
         try:
             return reader(descriptor)
-        except OSError as error:
-            raise Unreadable(error.strerror or "cannot be read") from None
         finally:
             posix.close(descriptor)
 
     def files(self, path: str, suffix: str) -> list[str]:
-        """The names in a directory that end in suffix, hidden ones left out; in byte order. Raises Unreadable."""
+        """The names in a directory that end in suffix, hidden ones left out; in byte order. Raises OSError."""
         found = [name for name in self.names(path) if name.endswith(suffix) and name[0] != "."]
         return sorted(found, key=byte_order) if len(found) > 1 else found
 
@@ -213,7 +206,7 @@ def _read_rest(descriptor: int, size_max: int, done: int) -> bytes:
     if form == _CHARACTER and found.st_rdev == 0x103:  # null(4), device 1:3: a mask
         return b""
     if form != _REGULAR:
-        raise Unreadable("is a directory" if form == _DIRECTORY else "not a regular file")
+        raise OSError(_INVALID, "is a directory" if form == _DIRECTORY else "not a regular file")
     chunks: list[bytes] = []
     # The size is no promise, and /proc says 0 for that of everything.
     while max(done, found.st_size) <= size_max:
@@ -222,7 +215,7 @@ def _read_rest(descriptor: int, size_max: int, done: int) -> bytes:
             return b"".join(chunks)
         chunks.append(data)
         done += len(data)
-    raise Unreadable(f"larger than {size_max // 1024} KiB")
+    raise OSError(_INVALID, f"larger than {size_max // 1024} KiB")
 
 
 def byte_order(name: str) -> bytes:

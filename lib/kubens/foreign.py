@@ -6,7 +6,6 @@ Loaded where a unit is missing, or where Podman has files.
 from __future__ import annotations
 
 from kubens import names, syntax
-from kubens.files import Unreadable
 from kubens.inventory import QUADLETS
 
 TYPE_CHECKING = False
@@ -39,7 +38,7 @@ def quadlets(root: Root) -> dict[str, str]:
         directory = waiting.pop(0)
         try:
             entries = root.entries(directory)
-        except (OSError, Unreadable):
+        except OSError:
             continue
         for name, is_link in entries.items():
             stem, dot, kind = name.rpartition(".")
@@ -55,7 +54,7 @@ def _service_names(root: Root, path: str) -> list[str]:
     """What the file wants its service to be called."""
     try:
         text = root.read(path) or ""
-    except (OSError, Unreadable):
+    except OSError:
         return []
     sections = syntax.parse(text, frozenset(("ServiceName",))).sections
     return [f"{value}.service" for section in sections for _, value, _ in section.assignments]

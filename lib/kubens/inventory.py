@@ -6,7 +6,6 @@ import posix
 
 from kubens import config, execs, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
-from kubens.files import Unreadable
 from kubens.finding import ERROR, NOTICE, Finding
 from kubens.lookup import Lookup
 from kubens.units import Unit, Units
@@ -267,7 +266,7 @@ def _has_order(root: Root, path: str, known: Container[str]) -> bool:
     try:
         files = [f"{path}/{name}" for name in root.files(path, ".conf")] if path[-2:] == ".d" else [path]
         texts = [root.read(file) or "" for file in files]
-    except (OSError, Unreadable):
+    except OSError:
         return False
     for text in texts:
         if "After" in text and files[0] is not path:

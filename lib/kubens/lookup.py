@@ -7,7 +7,7 @@ the generator directories, which systemd empties before it runs generators: what
 from __future__ import annotations
 
 from kubens import names
-from kubens.files import Unreadable, why
+from kubens.files import why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Lookup:
             for entry in entries.keys() & present.keys():
                 try:
                     yield entries[entry], self.root.names(f"{directory}/{entry}")
-                except (OSError, Unreadable):
+                except OSError:
                     continue
 
     def add(self, name: str, directory: str) -> bool:
@@ -120,7 +120,7 @@ class Lookup:
                 continue  # the same as /usr/lib, once more
             try:
                 entries = self.root.entries(directory)
-            except (OSError, Unreadable) as error:
+            except OSError as error:
                 if self.root.link(directory) is None:  # a link in a circle is no directory
                     self.unreadable = (directory, why(error))
                 continue

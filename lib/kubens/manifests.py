@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubens import names as unit_names
 from kubens.config import FINDINGS_MAX, LIVE, PODS_DIRECTORY
-from kubens.files import Unreadable, byte_order, why
+from kubens.files import byte_order, why
 from kubens.finding import ERROR, WARNING, Finding
 from kubens.pods.host import HostPod, bad_pod_name
 from kubens.pods.hostread import read
@@ -24,7 +24,7 @@ def load(configuration: Configuration, root: Root) -> None:
     findings = configuration.findings
     try:
         names = root.names(PODS_DIRECTORY)
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         findings.append(Finding(ERROR, PODS_DIRECTORY, 0, "", f"cannot be read: {why(error)}"))
         return
     for file in sorted(names, key=byte_order):
@@ -64,7 +64,7 @@ def read_file(root: Root, name: str, path: str) -> tuple[HostPod, bool]:
         return pod, False
     try:
         text = root.read(path, SIZE_MAX)
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         pod.findings.append(Finding(ERROR, path, 0, "", f"cannot be read, ignored: {why(error)}"))
         return pod, False
     if text is None:
@@ -81,6 +81,6 @@ def load_live(live: Configuration, root: Root, name: str) -> None:
         for unit in sorted(root.names(directory), key=byte_order):
             if unit_names.kind(unit):
                 found[unit] = root.read(f"{directory}/{unit}") or ""
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         live.findings.append(Finding(ERROR, directory, 0, "", f"cannot be read: {why(error)}"))
         live.unreadable = True

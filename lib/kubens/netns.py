@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kubens import names, syntax
 from kubens.config import JOIN, NETNS_DIRECTORY, Member
-from kubens.files import Unreadable, byte_order
+from kubens.files import byte_order
 from kubens.finding import ERROR, WARNING, Finding
 
 TYPE_CHECKING = False
@@ -127,7 +127,7 @@ def _etc_files(root: Root, name: str) -> list[EtcFile]:
             path = f"/etc/{entry}"
             place = root.follow(path) if root.link(path) is not None else path
             found.append(EtcFile(entry, place, root.exists(path)))
-    except (OSError, Unreadable):
+    except OSError:
         # In doubt there is something that must be bound.
         found.append(EtcFile("", "", False))
     return found

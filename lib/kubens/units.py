@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubens import command, names, syntax
 from kubens.config import EXEC_SETTINGS
-from kubens.files import Unreadable, byte_order, why
+from kubens.files import byte_order, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Units:
         for owner, directory in found:
             try:
                 entries = self._conf_files(directory, owner == unit.name)
-            except (OSError, Unreadable) as error:
+            except OSError as error:
                 if unit.unreadable is None:
                     unit.unreadable = (directory, 0, why(error))
                 continue
@@ -167,7 +167,7 @@ class Units:
         if parsed is None:
             try:
                 text = self._defined[path] if path in self._defined else self._root.read(path)
-            except (OSError, Unreadable) as error:
+            except OSError as error:
                 unit.unreadable = (path, 0, why(error))
                 return not fragment or not self._root.is_null(path)
             if text is None or (fragment and not text):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import kubens
 from kubens import netns, netns_units
 from kubens.config import NETNS_DIRECTORY, Configuration
-from kubens.files import Root, Unreadable, byte_order
+from kubens.files import Root, byte_order
 from kubens.finding import WARNING, Finding
 from kubens.pods import hostunits
 from kubensctl.failure import Failure
@@ -95,7 +95,7 @@ def _read(root: Root, path: str) -> tuple[int, str]:
         return os.stat(root.path + root.follow(path)).st_mode & 0o777, text
     except UnicodeEncodeError:
         raise Failure(f"{path}: is no UTF-8 text, and cannot be compiled: write it as that") from None
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         raise Failure(f"{path}: {error}") from None
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from kubens import inventory, names, render
-from kubens.files import Root, Unreadable
+from kubens.files import Root
 from kubens.inventory import Inventory
 from kubens.units import Unit
 from kubensctl.failure import Failure
@@ -52,7 +52,7 @@ class Sources:
         if path not in self._digests:
             try:
                 self._digests[path] = digest(self._root.read(path) or "")
-            except (OSError, Unreadable) as error:
+            except OSError as error:
                 raise Failure(f"{path}: {error}") from None
         return self._digests[path]
 

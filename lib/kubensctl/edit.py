@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from kubens import config, names, netns
 from kubens.config import ENV, JOIN, WRAP, Configuration, MountNamespace
-from kubens.files import Root, Unreadable
+from kubens.files import Root
 from kubens.finding import ERROR, Finding
 from kubens.netns import NetworkNamespace
 from kubensctl import changes, manager, plan, planning, replace, report, terminal
@@ -117,7 +117,7 @@ def _read(root: Root) -> str | None:
         raise Failure(f"{FILE} is a link, which kubensctl does not write through: remove it, or edit by hand")
     try:
         return root.read(FILE, config.SIZE_MAX)
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         raise Failure(f"{FILE}: {error}") from None
 
 
@@ -239,7 +239,7 @@ def _enabled_types(root: Root, name: str) -> list[str]:
 def _listed(root: Root, directory: str) -> list[str]:
     try:
         return root.names(directory)
-    except (OSError, Unreadable):
+    except OSError:
         return []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubens import names, syntax
 from kubens.config import ENV, JOIN, WRAP
-from kubens.files import Root, Unreadable
+from kubens.files import Root
 from kubensctl import processes
 from kubensctl.manager import Manager, State
 from kubensctl.planning import GENERATED, Configured, Planned
@@ -148,7 +148,7 @@ def _is_ours(path: str) -> bool:
 def _overruling(later: Sequence[str], mode: str) -> str:
     """The drop-in behind ours that sets what puts a member inside, "" where there is none."""
     for path in reversed(later):
-        with contextlib.suppress(OSError, Unreadable):
+        with contextlib.suppress(OSError):
             for section in syntax.parse(Root().read(path) or "").sections:
                 if any(key == _DECISIVE.get(mode) for key, *_ in section.assignments):
                     return path

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterable
 
-from kubens.files import Root, Unreadable
+from kubens.files import Root
 from kubens.finding import ERROR
 from kubensctl import planning, predecessors, replace, report, static, terminal
 from kubensctl.failure import Failure
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise Failure(f"{KEPT} is there: it was migrated before; kubensctl migrate --undo takes that back")
         try:
             found = predecessors.find(root)
-        except (OSError, Unreadable) as error:
+        except OSError as error:
             raise Failure(str(error)) from None
         text = _text(found)
         for installation in found:
@@ -125,7 +125,7 @@ def undo(root: Root) -> None:
     """Bring back what was moved aside."""
     try:
         listed = root.read(_LIST)
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         raise Failure(f"{_LIST}: {error}") from None
     if listed is None:
         raise Failure(f"nothing was migrated: there is no {_LIST}")

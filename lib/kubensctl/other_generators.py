@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubens import names, sandbox, syntax
 from kubens.config import MountNamespace
-from kubens.files import Root, Unreadable, byte_order
+from kubens.files import Root, byte_order
 from kubens.finding import WARNING, Finding
 from kubens.units import Unit
 from kubensctl.planning import GENERATED, Configured, Planned
@@ -30,7 +30,7 @@ def findings(planned: Planned, unit: Unit, namespace: Configured) -> list[Findin
     for path in _dropins(planned.root, unit.name):
         try:
             parsed = syntax.parse(planned.root.read(path) or "")
-        except (OSError, Unreadable):
+        except OSError:
             continue
         for section in parsed.sections:
             for key, _, line in section.assignments if section.name in _SECTIONS else ():
@@ -55,7 +55,7 @@ def _dropins(root: Root, unit: str) -> list[str]:
         for name in (*names.dropin_names(unit), names.suffix(unit)):
             try:
                 entries = root.files(f"{directory}/{name}.d", ".conf")
-            except (OSError, Unreadable):
+            except OSError:
                 continue
             found += [f"{directory}/{name}.d/{entry}" for entry in entries]
     return [path for path in dict.fromkeys(found) if path not in ours]
@@ -74,5 +74,5 @@ def _our_files(root: Root) -> set[str]:
 def _names(root: Root, directory: str) -> list[str]:
     try:
         return root.names(directory)
-    except (OSError, Unreadable):
+    except OSError:
         return []

@@ -7,7 +7,7 @@ import difflib
 import os
 import tempfile
 
-from kubens.files import Root, Unreadable
+from kubens.files import Root
 from kubens.finding import ERROR, Finding
 from kubens.write import PROBLEMS
 from kubensctl import planning, terminal
@@ -98,7 +98,7 @@ def _walk(root: Root, directory: str, prefix: str = "") -> list[str]:
     found = []
     try:
         entries = root.entries(directory)
-    except (OSError, Unreadable):
+    except OSError:
         return []
     for name, is_link in entries.items():
         if is_link or root.is_file(f"{directory}/{name}"):
@@ -115,7 +115,7 @@ def _content(path: str, root: Root) -> str:
         return f"→ {target}\n"
     try:
         return root.read(path) or ""
-    except (OSError, Unreadable) as error:
+    except OSError as error:
         return f"({error})\n"
 
 

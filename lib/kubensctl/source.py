@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubens.files import Root, Unreadable
+from kubens.files import Root
 from kubens.finding import Finding
 from kubens.pods import place
 
@@ -30,7 +30,7 @@ def locate(root: Root, finding: Finding) -> Place | None:
         return None
     try:
         text = root.read(finding.file) or ""
-    except (OSError, Unreadable):
+    except OSError:
         return None
     if in_json:
         return _locate_in_json(text, finding)

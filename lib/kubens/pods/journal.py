@@ -11,9 +11,9 @@ import struct
 
 from kubens.pods.errors import PodError
 from kubens.pods.layout import stage1_rootfs_path
+from kubens.pods.ondisk import Directory, Plan
 from kubens.pods.pod import Pod
 from kubens.pods.tree import write
-from kubens.pods.units import Directory, Plan
 
 GROUP_FILE = "/etc/group"
 RKT_GROUP = "rkt"

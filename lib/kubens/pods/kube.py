@@ -22,9 +22,8 @@ from kubens.pods.host import (
     percent,
 )
 from kubens.pods.jsontext import Members, Number
-from kubens.pods.manifest import ID_MAX
-from kubens.pods.mounts import located_target, overlap
-from kubens.pods.quantity import Quantity
+from kubens.pods.quantity import ID_MAX, Quantity
+from kubens.pods.targets import located_target, overlap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,9 +171,7 @@ def _quantity(node: Node) -> Quantity:
         raise node.refuse(str(error)) from None
 
 
-def _container(
-    pod: HostPod, item: Node, volumes: dict[str, tuple[HostVolume, str]], common: Node | None
-) -> HostApp:
+def _container(pod: HostPod, item: Node, volumes: dict[str, tuple[HostVolume, str]], common: Node | None) -> HostApp:
     app = HostApp(_name(item), item.path)
     item.get("image")  # its tree is put in place by `kubensctl pod prepare`
     _security(pod, app, item.get("securityContext"), common)

@@ -13,9 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # what is imported here costs the boot nothing
     from kubens.pods.quantity import Quantity
 
-ID_MAX = 2**32 - 2
-"""Largest user or group id; the next one means «none» to the kernel."""
-
 CPU = "resource/cpu"
 MEMORY = "resource/memory"
 RETAIN_SET = "os/linux/capabilities-retain-set"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kubens.pods.errors import ManifestError, PodError
-from kubens.pods.escape import target
+from kubens.pods.errors import ManifestError
 from kubens.pods.manifest import App, MountPoint, RuntimeApp, Volume
+from kubens.pods.targets import located_target, overlap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,28 +77,11 @@ def complete_app(ra: RuntimeApp) -> App:
     return ra.app
 
 
-def located_target(path: str, where: str) -> str:
-    """escape.target, with the JSON path in its refusal."""
-    try:
-        return target(path)
-    except PodError as error:
-        raise ManifestError(where, str(error)) from None
-
-
 def check_overlap(binds: list[Bind]) -> None:
     """Refuse two mounts at one path, and one below another: which hides which would depend on their order."""
     found = overlap([(bind.path, bind.where) for bind in binds])
     if found is not None:
         raise found
-
-
-def overlap(places: list[tuple[str, str]]) -> ManifestError | None:
-    """What is wrong with mounts at these paths, which come with their JSON paths."""
-    placed = sorted(places, key=lambda place: place[0].split("/"))
-    for (above, first), (below, second) in zip(placed, placed[1:]):
-        if below == above or below.startswith(above.rstrip("/") + "/"):
-            return ManifestError(second, f"{below} overlaps with {above} of {first}")
-    return None
 
 
 class _Flags:

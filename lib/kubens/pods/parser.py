@@ -7,7 +7,6 @@ from kubens.pods.escape import has_control, is_ac_name, target
 from kubens.pods.jsontext import DIGITS, Node, Number, parse
 from kubens.pods.manifest import (
     CPU,
-    ID_MAX,
     MEMORY,
     REMOVE_SET,
     RETAIN_SET,
@@ -28,7 +27,7 @@ from kubens.pods.manifest import (
     Volume,
     octal_mode,
 )
-from kubens.pods.quantity import Quantity
+from kubens.pods.quantity import ID_MAX, Quantity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what is imported here costs the boot nothing

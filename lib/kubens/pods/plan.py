@@ -34,7 +34,6 @@ from kubens.pods.layout import (
 )
 from kubens.pods.manifest import (
     CPU,
-    ID_MAX,
     MEMORY,
     RETAIN_SET,
     App,
@@ -46,9 +45,10 @@ from kubens.pods.manifest import (
     octal_mode,
 )
 from kubens.pods.mounts import Bind, complete_app
+from kubens.pods.ondisk import Directory, File, Plan
 from kubens.pods.pod import Pod, get_machine_id
-from kubens.pods.quantity import MAX
-from kubens.pods.units import Directory, File, Plan, Unit
+from kubens.pods.quantity import ID_MAX, MAX
+from kubens.pods.units import Unit
 
 DEFAULT_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from kubens.pods.errors import PodError
 
 MAX = 2**63 - 1
+ID_MAX = 2**32 - 2
+"""Largest user or group id; the next one means «none» to the kernel."""
 
 _DIGITS = frozenset("0123456789")
 _TEXT_MAX = 64

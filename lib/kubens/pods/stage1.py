@@ -10,6 +10,7 @@ from kubens.pods.layout import STAGE1_MNT_DIR, UNITS_DIR, rel_app_rootfs_path, s
 from kubens.pods.log import diag, log
 from kubens.pods.manifest import Mount, RuntimeApp, Volume
 from kubens.pods.mounts import Bind, check_overlap, generate_binds, pod_binds
+from kubens.pods.ondisk import Plan
 from kubens.pods.plan import (
     default_target,
     plan_app,
@@ -20,7 +21,7 @@ from kubens.pods.plan import (
 )
 from kubens.pods.pod import Pod
 from kubens.pods.tree import beneath, write
-from kubens.pods.units import Plan, Unit
+from kubens.pods.units import Unit
 
 KVM = "kvm"
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from kubens.pods.errors import PodError
 from kubens.pods.escape import join
-from kubens.pods.units import Directory, File, Link, Plan
+from kubens.pods.ondisk import Directory, File, Link, Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

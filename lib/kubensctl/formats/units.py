@@ -6,7 +6,7 @@ import glob
 import os
 import posixpath
 
-from kubens.files import Root, Unreadable
+from kubens.files import Root
 from kubensctl.carried import Files
 from kubensctl.static import DIRECTORY, Static, compiled
 
@@ -67,5 +67,5 @@ def _disable(output: str, pattern: str) -> None:
 def _has(output: str, path: str, content: str) -> bool:
     try:
         return Root(output).read(path) == content
-    except (OSError, Unreadable):
+    except OSError:
         return False
