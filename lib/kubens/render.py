@@ -111,8 +111,8 @@ def mount_namespace_service(
         ("Documentation", DOCUMENTATION),
         # So that it stops while there still is a network, for the network file systems mounted inside,
         ("After", "network.target remote-fs-pre.target"),
-        # and after those who use them. Named here it is loaded, with systemd's defaults: that a shutdown stops it is one
-        # of them, and stays, although kubelet makes it without.
+        # and after those who use them. Named here, the slice is loaded with systemd's defaults: that a shutdown stops
+        # it is one of them, and stays, although kubelet makes it without.
         ("Before", PODS),
         # Members that restart often must not use up its starts.
         ("StartLimitIntervalSec", "0"),
