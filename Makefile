@@ -48,7 +48,9 @@ VM_PACKAGES = linux-image-cloud-amd64
 # And nodes of those, with what a kernel of their own makes possible.
 VM_NODES = build/vm-nodes
 VM_NODE_RELEASES = bookworm trixie
-VM_NODE_PACKAGES = busybox-static,containerd,containernetworking-plugins,iptables,nfs-kernel-server,policycoreutils,python3,runc,selinux-policy-default
+VM_NODE_PACKAGES = apparmor,busybox-static,containerd,containernetworking-plugins,docker.io,iptables,nfs-kernel-server,policycoreutils,python3,runc,selinux-policy-default
+# Before it, the client came with docker.io.
+VM_NODE_PACKAGES_trixie = $(COMMA)docker-cli
 # Debian 12 and all that it takes to become 13, for `check-upgrade`; python3 because the package depends on it.
 UPGRADE = build/upgrade
 # A tree with other generators, for `bench`.
@@ -257,9 +259,12 @@ $(NODES)/kubelet: tests/node/kubelet.sh
 $(NODES)/%:
 	$(call debootstrap,$(COMMA)$(NODE_PACKAGES))
 
-# The labels of SELinux take /proc to be set.
-$(VM_NODES)/%:
-	$(call debootstrap,$(COMMA)$(VM_PACKAGES)$(COMMA)$(VM_NODE_PACKAGES))
+# gRPC is for the Python in there. The labels of SELinux take /proc to be set.
+$(VM_NODES)/%: | .venv/ready
+	$(call debootstrap,$(COMMA)$(VM_PACKAGES)$(COMMA)$(VM_NODE_PACKAGES)$(VM_NODE_PACKAGES_$*))
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
+		--python-version=$$(basename $@/usr/lib/python3.*/ | sed s/python//) --target=$@/usr/lib/python3/dist-packages \
+		--requirement=tests/node/requirements.txt || { mv $@ $@.part; exit 1; }
 	unshare --mount sh -euc 'mount -t proc proc $@/proc; chroot $@ setfiles -F -e /proc \
 		/etc/selinux/default/contexts/files/file_contexts /' || { mv $@ $@.part; exit 1; }
 

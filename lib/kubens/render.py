@@ -29,6 +29,8 @@ TOOLS = {
         "sh", "env", "cp", "rm", "mkdir", "rmdir", "tac", "printf", "true", "false",
     )
 }  # fmt: skip
+# Where kubelet has all pods, with the cgroup driver systemd.
+PODS = "kubepods.slice"
 NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.sshfs,fuse.s3fs,9p"
 
 
@@ -107,8 +109,11 @@ def mount_namespace_service(
     unit = [
         ("Description", f"Shared mount namespace {escape.value(name)}"),
         ("Documentation", DOCUMENTATION),
-        # So that it stops while there still is a network, for the network file systems mounted inside.
+        # So that it stops while there still is a network, for the network file systems mounted inside,
         ("After", "network.target remote-fs-pre.target"),
+        # and after those who use them. Named here, the slice is loaded with systemd's defaults: that a shutdown stops
+        # it is one of them, and stays, although kubelet makes it without.
+        ("Before", PODS),
         # Members that restart often must not use up its starts.
         ("StartLimitIntervalSec", "0"),
     ]

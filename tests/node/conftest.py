@@ -41,5 +41,5 @@ def runtime(node: Machine) -> Iterator[cri.Runtime]:
 def connection(node: Machine) -> cri.Runtime:
     """To containerd, once it has a network for pods."""
     made = cri.Runtime(f"{node.tree}{nodes.SOCKET}")
-    node.wait_until(lambda: all(one.get("status") for one in made.call("Status")["status"]["conditions"]))
+    node.wait_until(made.is_ready)
     return made

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -39,14 +41,30 @@ class Runtime:
         result: dict[str, Any] = json_format.MessageToDict(answer, preserving_proto_field_name=True)
         return result
 
-    def pod(self, name: str, privileged: bool = False) -> Pod:
-        """A pod sandbox that runs. privileged: containers in it may be."""
+    def is_ready(self) -> bool:
+        """Whether it takes pods, with a network."""
+        try:
+            return all(one.get("status") for one in self.call("Status")["status"]["conditions"])
+        except grpc.RpcError:
+            return False  # its socket is there before it is
+
+    def remove(self, pod: str) -> None:
+        """A pod by its identity, with its containers."""
+        self.call("StopPodSandbox", pod_sandbox_id=pod)
+        self.call("RemovePodSandbox", pod_sandbox_id=pod)
+
+    def pod(self, name: str, privileged: bool = False, network: str = "POD", slice_unit: str = "") -> Pod:
+        """A pod sandbox that runs.
+
+        privileged: containers in it may be. network: NODE for the host's. slice_unit: of control groups, for all of it.
+        """
         metadata = {"name": name, "uid": f"uid-{name}", "namespace": "default"}
+        security = {"privileged": privileged, "namespace_options": {"network": network}}
         config = {
             "metadata": metadata,
-            "hostname": name,
+            "hostname": name if network == "POD" else "",
             "log_directory": f"/var/log/pods/{name}",
-            "linux": {"security_context": {"privileged": privileged}},
+            "linux": {"cgroup_parent": slice_unit, "security_context": security},
         }
         return Pod(self, config, self.call("RunPodSandbox", config=config)["pod_sandbox_id"])
 
@@ -62,7 +80,14 @@ class Pod:
         answer: dict[str, Any] = self._runtime.call("PodSandboxStatus", pod_sandbox_id=self.identity)["status"]
         return answer
 
-    def container(self, name: str, *command: str, mounts: list[dict[str, Any]] | None = None, **security: Any) -> str:
+    def container(
+        self,
+        name: str,
+        *command: str,
+        mounts: list[dict[str, Any]] | None = None,
+        resources: dict[str, Any] | None = None,
+        **security: Any,
+    ) -> str:
         """The identity of a container that runs. `security` is its LinuxContainerSecurityContext."""
         config = {
             "metadata": {"name": name},
@@ -70,7 +95,7 @@ class Pod:
             "command": command,
             "mounts": mounts or [],
             "log_path": f"{name}.log",
-            "linux": {"security_context": security},
+            "linux": {"resources": resources or {}, "security_context": security},
         }
         request = {"pod_sandbox_id": self.identity, "config": config, "sandbox_config": self._config}
         identity: str = self._runtime.call("CreateContainer", **request)["container_id"]
@@ -79,8 +104,16 @@ class Pod:
 
     def remove(self) -> None:
         """With its containers."""
-        self._runtime.call("StopPodSandbox", pod_sandbox_id=self.identity)
-        self._runtime.call("RemovePodSandbox", pod_sandbox_id=self.identity)
+        self._runtime.remove(self.identity)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """For programs in a virtual machine, which emulates a processor: it takes its time."""
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.2)
+    raise TimeoutError
 
 
 def execute(runtime: Runtime, container: str, *command: str) -> str:

@@ -40,7 +40,7 @@ def _works(node: Machine, runtime: cri.Runtime) -> None:
     """A new pod can be had, inside, and PID 1 sees nothing of it."""
     assert whereabouts(node, CONTAINERD) == ["inside"]
     nodes.load(node)
-    node.wait_until(lambda: all(one.get("status") for one in runtime.call("Status")["status"]["conditions"]))
+    node.wait_until(runtime.is_ready)
     pod = runtime.pod("works")
     assert cri.execute(runtime, pod.container("a", "sleep", "1000"), "echo", "here") == "here\n"
     assert nodes.of_containers(nodes.inside(node)) and nodes.of_containers(node.mounts()) == []

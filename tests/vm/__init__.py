@@ -9,6 +9,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from machine import CHECKOUT, Machine, MachineError
@@ -23,7 +24,7 @@ QEMU = (
 UNIT = """\
 [Unit]
 After=multi-user.target
-SuccessAction=poweroff-force
+SuccessAction={}
 FailureAction=poweroff-force
 
 [Service]
@@ -38,14 +39,31 @@ while [ "$(systemctl show --property=NJobs --value)" != 1 ]; do sleep 0.2; done
 END = "that is all\n"
 
 
+@dataclass
+class Run:
+    """A boot and its end.
+
+    said: what the question wrote. last: what was written there afterwards. console: the kernel's, and PID 1's.
+    """
+
+    said: str
+    last: str
+    console: str
+
+
 def ask(node: Machine, question: str, *arguments: str) -> str:
     """Boot the tree of a machine that does not run itself; what a script, at the end of the boot, writes there.
 
     `arguments` are added to the kernel command line. Raises MachineError, with what was on the console, where it did
     not come to that.
     """
+    return run(node, question, "poweroff-force", *arguments).said
+
+
+def run(node: Machine, question: str, ending: str, *arguments: str) -> Run:
+    """As ask(). `ending`: how it ends, as SuccessAction= of systemd.unit(5) has it: poweroff or reboot is in order."""
     node.write("/root/question", f"{BEGIN}{question}\necho {END}")
-    node.write("/etc/systemd/system/answer.service", UNIT)
+    node.write("/etc/systemd/system/answer.service", UNIT.format(ending))
     node.link("/etc/systemd/system/multi-user.target.wants/answer.service", "../answer.service")
     with tempfile.TemporaryDirectory() as directory:
         console, answer = Path(directory, "console"), Path(directory, "answer")
@@ -53,11 +71,11 @@ def ask(node: Machine, question: str, *arguments: str) -> str:
             command = _command(node, Path(directory, "disk"), console, answer, arguments)
             subprocess.run(command, check=True, timeout=TIMEOUT)
         except subprocess.SubprocessError as error:
-            raise MachineError(f"{error}:\n{_text(console)}") from error
-        said = _text(answer)
-        if not said.endswith(END):
+            raise MachineError(f"{error}:\n{_text(answer)}\n{_text(console)}") from error
+        said, end, last = _text(answer).partition(END)
+        if not end:
             raise MachineError(f"no answer but {said!r}:\n{_text(console)}")
-        return said[: -len(END)]
+        return Run(said, last, _text(console))
 
 
 def _command(node: Machine, disk: Path, console: Path, answer: Path, arguments: Sequence[str]) -> list[str]:

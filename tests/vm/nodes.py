@@ -1,6 +1,7 @@
-"""Nodes with a real container runtime as virtual machines, for what those of `node` lack: SELinux.
+"""Nodes with a real container runtime as virtual machines, for what those of `node` lack: controllers of cgroups,
+AppArmor and SELinux, a network file system of the kernel's.
 
-Their trees are Debian's, with its containerd, runc and policy; nothing of them is made up for.
+Their trees are Debian's, with its containerd, runc, docker.io and policy; nothing of them is made up for.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ version = 2
       SystemdCgroup = true
 """
 CONTEXTS = "/etc/selinux/default/contexts/files/file_contexts"
+# In a virtual machine's shell; a name and a command follow upon the second.
 LOAD = "ctr --namespace=k8s.io images import /root/images.tar >/dev/null"
+RUN = f"ctr --namespace=k8s.io run --detach {nodes.BUSYBOX}"
 
 
 def prepare(node: Machine, configuration: str) -> None:
@@ -44,6 +47,12 @@ def prepare(node: Machine, configuration: str) -> None:
     busybox = (node.tree / "usr/bin/busybox").read_bytes()
     images = {nodes.BUSYBOX: ["sh"], "localhost/pause:1": ["sleep", "2147483647"]}
     node.write("/root/images.tar", image.archive(busybox, images))
+
+
+def program(node: Machine, name: str) -> None:
+    """A program of this folder, as `python3 -m vm.NAME` in /root/tests, with what it speaks to containerd by."""
+    for file in ("node/cri.py", "node/cri.proto", f"vm/{name}.py"):
+        node.install(CHECKOUT / "tests" / file, f"/root/tests/{file}")
 
 
 def label(node: Machine) -> None:

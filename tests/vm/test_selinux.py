@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import node as containers
 import vm
 from kubens_machine import service
 from machine import Machine
@@ -53,7 +52,7 @@ kubensctl check
 dmesg --level=err,warn --notime | grep ^kubens-generator
 echo
 {nodes.LOAD}
-ctr --namespace=k8s.io run --detach {containers.BUSYBOX} one sleep 1000
+{nodes.RUN} one sleep 1000
 ctr --namespace=k8s.io tasks exec --exec-id a one echo in a container
 grep -c /run/containerd/ /proc/1/mountinfo
 kubensenter -q -- grep -c /run/containerd/ /proc/self/mountinfo
