@@ -42,6 +42,26 @@ def test_there_is_a_shell_while_something_lives(machine: Maker, lower: str) -> N
         assert node.run("readlink", LINK).stdout == f"{RECORDED}\n"
 
 
+def test_a_mask_in_etc_holds(machine: Maker, each_lower: str) -> None:
+    """Though systemd goes by /run first; and so does another generator in its place."""
+    node = machine(each_lower)
+    install(node)
+    configure(node, CONFIGURATION)
+    service(node, "a.service", SLEEP)
+    node.boot()
+    node.systemctl("start", "a")
+    assert (node.tree / "run/systemd/generator/kubens.service").exists()
+    own = "/etc/systemd/system-generators/kubens-generator"
+    node.link(own, "/dev/null")
+    node.daemon_reload()
+    assert not (node.tree / "run/systemd/generator/kubens.service").exists()
+    node.run("rm", own)
+    node.write(own, "#!/bin/sh\n: >$1/.own\nexec /usr/lib/systemd/system-generators/kubens-generator \"$@\"\n", 0o755)
+    node.daemon_reload()
+    assert (node.tree / "run/systemd/generator/.own").exists()
+    assert (node.tree / "run/systemd/generator/kubens.service").exists()
+
+
 def _has_a_shell(node: Machine) -> bool:
     """Whether it has one at a reload."""
     node.run("sed", "-i", "s|^python=|: >$1/.shell; &|", RECORDED)

@@ -49,7 +49,11 @@ WRAPPED = f"""{DOMAIN}
 for name in {" ".join(MEMBERS)}; do domain $name; done
 echo
 kubensctl check
+systemctl daemon-reload
 dmesg --level=err,warn --notime | grep ^kubens-generator
+echo
+readlink /run/systemd/system-generators/kubens-generator
+systemctl show --property=FragmentPath --value kubens
 echo
 {nodes.LOAD}
 {nodes.RUN} one sleep 1000
@@ -96,7 +100,10 @@ def test_domains(machine: Callable[..., Machine], release: Path) -> None:
     node.write("/root/kubens.cil", policy)
     node.chroot("semodule", "--noreload", "--install=/root/kubens.cil")
     nodes.label(node)
-    domains, findings, container = vm.ask(node, WRAPPED, "security=selinux").split("\n\n")
+    domains, findings, generator, container = vm.ask(node, WRAPPED, "security=selinux").split("\n\n")
     assert dict(line.split() for line in domains.splitlines()[1:]) == unwrapped
     assert findings == "1 namespace, 4 services: nothing to mend."
+    # At the reload, PID 1 had to run what is linked in /run.
+    recorded = "/usr/lib/systemd/system-generators/.kubens-recorded"
+    assert generator.split() == [recorded, "/run/systemd/generator/kubens.service"]
     assert container.split()[-5:] == ["in", "a", "container", "0", "1"]
