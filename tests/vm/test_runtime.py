@@ -37,15 +37,18 @@ docker run --detach --volume=/srv/data:/data --memory=64m --name=outer local /bi
 docker exec outer /bin/busybox echo here
 docker exec outer /bin/busybox ip address | grep -c 'inet 172'
 docker exec outer /bin/busybox cat /sys/fs/cgroup/memory.max
+docker run --detach --privileged --volume=/srv/data:/data:rshared --name=driver local /bin/busybox sleep 1000 >/dev/null
+docker exec driver /bin/busybox sh -c 'mkdir /data/volume && mount -t tmpfs none /data/volume'
 docker ps --format '{{{{.Names}}}}'
 echo
 see '/var/lib/docker/overlay2/.*/merged'
 see /run/containerd/io.containerd.runtime
+see /srv/data/volume
 echo
 systemctl restart containerd
 docker exec outer /bin/busybox echo still here
 ctr --namespace=k8s.io tasks exec --exec-id a inner echo so is the other
-docker rm --force outer
+docker rm --force outer driver
 echo
 see '/var/lib/docker/overlay2/.*/merged'
 see /run/docker/netns/
@@ -84,8 +87,9 @@ def test_docker_beside_it(machine: Callable[..., Machine], release: Path) -> Non
     nodes.prepare(node, WRAP)
     said = vm.ask(node, DOCKER)
     running, mounts, alive, left = said.split("\n\n")
-    assert running.splitlines() == ["here", "1", str(64 * MIB), "outer"], said
-    # docker's root directory is the host's, which is seen inside; that of containerd's container is not the host's.
-    assert mounts.split() == ["1", "1", "0", "1"], said
-    assert alive.splitlines() == ["still here", "so is the other", "outer"], said
+    assert running.splitlines() == ["here", "1", str(64 * MIB), "driver", "outer"], said
+    # docker's root directories are the host's, which are seen inside; that of containerd's container is not the host's,
+    # nor is what a container of docker's mounts for others.
+    assert mounts.split() == ["2", "2", "0", "1", "0", "1"], said
+    assert alive.splitlines() == ["still here", "so is the other", "outer", "driver"], said
     assert left.split() == [*"000001"], said
