@@ -35,7 +35,7 @@ def main() -> None:
         ("2 Wrap", 2, 1.2, 300, lambda: declare_node(env="")),
         ("2 Wrap, 1 Env", 3, 1.25, 300, declare_node),
         ("2 Wrap, 1 Env, 2 network namespaces, 1 pod", 6, 1.6, 300, lambda: declare_all(a_pod())),
-        ("the same, the pod of two apps with all there is", 6, 0, 300, lambda: declare_all(a_large_pod())),
+        ("the same, the pod of two apps with all there is", 7, 0, 300, lambda: declare_all(a_large_pod())),
         ("10 Wrap, each with two drop-ins", 10, 0, 200, lambda: declare_many(10)),
         ("100 Wrap", 100, 0, 100, lambda: declare_many(100)),
         ("1000 Wrap", 1000, 10.5, 30, lambda: declare_many(1000)),
