@@ -71,4 +71,6 @@ def test_limits_and_errors_reach_the_kernel(machine: Callable[..., Machine], rel
     states, values, errors = vm.ask(node, QUESTION).split("\n\n")
     assert states.split() == ["active"] * 4 + ["inactive"]
     assert dict(line.split(":", 1) for line in values.splitlines()) == LIMITS
-    assert [re.sub(r"^kubens-generator\[\d+\]: ", "", line) for line in errors.splitlines()] == ERRORS
+    # The manifest's line is there where Python has _json, which not every python3-minimal brings.
+    changing = r"^kubens-generator\[\d+\]: |(?<=json):1(?=: \$)"
+    assert [re.sub(changing, "", line) for line in errors.splitlines()] == ERRORS
