@@ -78,7 +78,8 @@ BROKEN: dict[str, tuple[dict[str, str], str]] = {
 def test_a_wrong_configuration_never_makes_a_node_worse(machine: Callable[..., Machine], lower: str) -> None:
     assert len(BROKEN) == 36
     turns = lowers()
-    step = 1 if os.environ.get("KUBENS_BROKEN") == "all" else len(turns)
+    # Where there is one release alone, half of them.
+    step = 1 if os.environ.get("KUBENS_BROKEN") == "all" else max(len(turns), 2)
     chosen = list(BROKEN)[turns.index(lower) % step :: step]
     node = machine(lower)
     install(node)

@@ -53,7 +53,7 @@ cat
 CONSEQUENCES = (r"namespace \w+: (none of its services|nothing joins)|: there is no netns-own; mend that$"
                 r"|cannot be bound over|, which cannot join: ")  # fmt: skip
 SEED = 20261122
-SAMPLES = {"error": 40, "kill": 20, "beginning": 10}
+SAMPLES = {"error": 24, "kill": 12, "beginning": 6}
 CLEAN, WITH_ERRORS, CRASHED, KILLED = 64, 65, 70, -9
 
 pytestmark = pytest.mark.needs("root", "namespaces", "strace")
