@@ -25,7 +25,7 @@ It is loaded with: semodule -i kubens.cil; systemctl daemon-reload; systemctl re
 Nothing but a comment comes out where the policy lacks nothing."""
 
 GENERATORS = ("/usr/lib/systemd/system-generators", "/usr/local/lib/systemd/system-generators")
-_READ = {"file": ("getattr", "open", "read"), "lnk_file": ("read",)}
+_READ = {"file": ("getattr", "open", "read"), "lnk_file": ("getattr", "read")}
 _LEVEL = re.compile(r"(s\d+)(?::(.+))?")
 
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         of_starts = [rule for start in starts for rule in _of_start(start)]
         rules.update(dict.fromkeys((*_of_generator(unit, starts), *of_starts)))
     if planned.namespaces:
-        rules.update(dict.fromkeys(_of_mounts(planned)))
+        rules.update(dict.fromkeys((*_of_mounts(planned), *_of_records(planned))))
     title = "; SELinux' policy lacks nothing for the services that are wrapped"
     if rules:
         title = "; What SELinux' policy lacks for kubens: kubensctl selinux. Load it with semodule -i."
@@ -127,6 +127,23 @@ def _of_mounts(planned: Planned) -> Iterator[str]:
         missing = _missing(mount, made, kind, ("mounton",))
         if missing:
             yield _allow(mount, made, kind, missing)
+
+
+def _of_records(planned: Planned) -> Iterator[str]:
+    """That the generator may read, at a reload, what the shell of a unit has kept below /run of what lives."""
+    generator = _generator()
+    label = selinux.label(Root(), planned.inventory.tools["sh"])
+    below = selinux.label(Root(), "/run")
+    if not (generator and label and below):
+        return
+    shell = selinux.executed(selinux.read("/proc/1/attr/current"), [label])
+    directory = selinux.created(shell, below, "dir")
+    needed: list[tuple[str, str, tuple[str, ...]]] = [(directory, "dir", ("getattr", "open", "read", "search"))]
+    needed += [(selinux.created(shell, directory, kind), kind, _READ[kind]) for kind in _READ]
+    for target, kind, permissions in needed:
+        missing = _missing(generator, target, kind, permissions)
+        if missing:
+            yield _allow(generator, target, kind, missing)
 
 
 def _of_start(start: Start) -> Iterator[str]:
