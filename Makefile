@@ -23,8 +23,8 @@ PAGES = $(patsubst man/%.rst,build/man/%,$(wildcard man/*.rst))
 TREES = build/trees
 COUNT = 100000
 SEED =
-# How many tests `check` runs at a time.
-JOBS = 2
+# How many tests `check` runs at a time: more than there are processors, as many wait for machines.
+JOBS = 3
 GIT = git -c safe.directory='*'
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lib/kubens/__init__.py)
 # Where packages are built.
