@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kubens import selinux
-from kubens.config import WRAP
+from kubens.config import LIVE, WRAP
 from kubens.files import Root
 from kubens.finding import ERROR, Finding
+from kubens.netns_units import RUNNER
 from kubens.selinux import Start, domain
 from kubens.units import Unit
 from kubensctl import planning, terminal
@@ -26,6 +27,8 @@ Nothing but a comment comes out where the policy lacks nothing."""
 
 GENERATORS = ("/usr/lib/systemd/system-generators", "/usr/local/lib/systemd/system-generators")
 _READ = {"file": ("getattr", "open", "read"), "lnk_file": ("getattr", "read")}
+# On an object with this context, of this class: these permissions.
+Needed = tuple[str, str, tuple[str, ...]]
 _LEVEL = re.compile(r"(s\d+)(?::(.+))?")
 
 
@@ -41,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         of_starts = [rule for start in starts for rule in _of_start(start)]
         rules.update(dict.fromkeys((*_of_generator(unit, starts), *of_starts)))
     if planned.namespaces:
-        rules.update(dict.fromkeys((*_of_mounts(planned), *_of_records(planned))))
+        rules.update(dict.fromkeys(_of_mounts(planned)))
+    rules.update(dict.fromkeys(_of_records(planned)))
     title = "; SELinux' policy lacks nothing for the services that are wrapped"
     if rules:
         title = "; What SELinux' policy lacks for kubens: kubensctl selinux. Load it with semodule -i."
@@ -51,19 +55,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def findings(planned: Planned) -> list[Finding]:
-    """Units that whoever asks can read, and the generator cannot."""
-    found = []
+    """What whoever asks can read, and the generator cannot: units, and what is recorded of what lives."""
     generator = "" if planned.root.path else _generator()
-    if generator:
-        for unit, _ in _wrapped(planned):
-            for path, label in _files(unit):
-                if _missing(generator, label, "file", _READ["file"]):
-                    reason = (
-                        f"SELinux keeps the generator, in {domain(generator)}, from reading a file of type "
-                        f"{domain(label)}, so nothing is wrapped: load the policy that `kubensctl selinux` writes"
-                    )
-                    found.append(Finding(ERROR, path, 0, unit.name, reason))
+    if not generator:
+        return []
+    found = []
+    for unit, _ in _wrapped(planned):
+        for path, label in _files(unit):
+            if _missing(generator, label, "file", _READ["file"]):
+                reason = f"reading a file of type {domain(label)}, so nothing is wrapped"
+                found.append(_kept_from(generator, path, unit.name, reason))
+    if any(_missing(generator, *needed) for needed in _records(planned)):
+        reason = "reading what is recorded of what lives, so a reload loses it"
+        found.append(_kept_from(generator, LIVE, "", reason))
     return found
+
+
+def _kept_from(generator: str, path: str, unit: str, what: str) -> Finding:
+    step = "load the policy that `kubensctl selinux` writes"
+    return Finding(ERROR, path, 0, unit, f"SELinux keeps the generator, in {domain(generator)}, from {what}: {step}")
 
 
 def _wrapped(planned: Planned) -> Iterator[tuple[Unit, list[Start]]]:
@@ -107,10 +117,7 @@ def _of_generator(unit: Unit, starts: list[Start]) -> Iterator[str]:
             (label, "file", ("getattr", "open", "read", "write")),
             (label, "security", ("compute_create",)),
         ]
-    for target, kind, permissions in needed:
-        missing = _missing(generator, target, kind, permissions)
-        if missing:
-            yield _allow(generator, target, kind, missing)
+    yield from _lacking(generator, needed)
 
 
 def _of_mounts(planned: Planned) -> Iterator[str]:
@@ -122,28 +129,32 @@ def _of_mounts(planned: Planned) -> Iterator[str]:
         return
     shell = selinux.executed(selinux.read("/proc/1/attr/current"), labels[:1])
     mount = selinux.executed(shell, labels[1:])
-    for kind in ("dir", "file"):
-        made = selinux.created(shell, below, kind)
-        missing = _missing(mount, made, kind, ("mounton",))
-        if missing:
-            yield _allow(mount, made, kind, missing)
+    made = [(selinux.created(shell, below, kind), kind, ("mounton",)) for kind in ("dir", "file")]
+    yield from _lacking(mount, made)
 
 
 def _of_records(planned: Planned) -> Iterator[str]:
-    """That the generator may read, at a reload, what the shell of a unit has kept below /run of what lives."""
+    """That the generator may read what is recorded of what lives."""
     generator = _generator()
-    label = selinux.label(Root(), planned.inventory.tools["sh"])
+    if generator:
+        yield from _lacking(generator, _records(planned))
+
+
+def _records(planned: Planned) -> list[Needed]:
+    """What reading the records takes, which shells of units make below /run, and the runner of network namespaces."""
+    programs = []
+    if planned.namespaces or planned.configuration.has_pods:
+        programs.append(planned.inventory.tools["sh"])
+    if planned.configuration.has_networks:
+        programs.append(RUNNER)
     below = selinux.label(Root(), "/run")
-    if not (generator and label and below):
-        return
-    shell = selinux.executed(selinux.read("/proc/1/attr/current"), [label])
-    directory = selinux.created(shell, below, "dir")
-    needed: list[tuple[str, str, tuple[str, ...]]] = [(directory, "dir", ("getattr", "open", "read", "search"))]
-    needed += [(selinux.created(shell, directory, kind), kind, _READ[kind]) for kind in _READ]
-    for target, kind, permissions in needed:
-        missing = _missing(generator, target, kind, permissions)
-        if missing:
-            yield _allow(generator, target, kind, missing)
+    needed: list[Needed] = []
+    for label in filter(None, (selinux.label(Root(), program) for program in programs)):
+        maker = selinux.executed(selinux.read("/proc/1/attr/current"), [label])
+        directory = selinux.created(maker, below, "dir")
+        needed.append((directory, "dir", ("getattr", "open", "read", "search")))
+        needed += [(selinux.created(maker, directory, kind), kind, _READ[kind]) for kind in _READ]
+    return needed
 
 
 def _of_start(start: Start) -> Iterator[str]:
@@ -170,16 +181,20 @@ def _of_start(start: Start) -> Iterator[str]:
         yield f"(rangetransition {entered} {file} process {_range(level[0])})"
 
 
+def _lacking(source: str, needed: Iterable[Needed]) -> Iterator[str]:
+    """A rule for each of them that the policy does not give, or not all of it."""
+    for target, kind, permissions in needed:
+        missing = _missing(source, target, kind, permissions)
+        if missing:
+            yield f"(allow {domain(source)} {domain(target)} ({kind} ({' '.join(missing)})))"
+
+
 def _missing(source: str, target: str, kind: str, permissions: tuple[str, ...]) -> list[str]:
     """Those of the permissions on objects of a class that the policy does not give. Raises OSError."""
     directory = f"{selinux.FILE_SYSTEM}/class/{kind}"
     answer = selinux.ask("access", f"{source} {target} {selinux.read(f'{directory}/index')}")
     allowed = int(answer.split()[0], 16)
     return [name for name in permissions if not allowed >> int(selinux.read(f"{directory}/perms/{name}")) - 1 & 1]
-
-
-def _allow(source: str, target: str, kind: str, permissions: list[str]) -> str:
-    return f"(allow {domain(source)} {domain(target)} ({kind} ({' '.join(permissions)})))"
 
 
 def _range(text: str) -> str:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ctl import tree
+from kubens import selinux as kernel
+from kubens.files import Root
 from kubens.selinux import Start, domain
-from kubensctl import selinux
+from kubensctl import planning, selinux
 from kubensctl.failure import Failure
+
+MOUNT = "[MountNamespace]\nWrap=a\n"
+NETWORK = "[NetworkNamespace]\nName=blue\nTypes=lo\nServices=b\n"
 
 
 def start(before: str, entered: str, after: str) -> Start:
@@ -41,3 +49,34 @@ def test_a_policy_that_cannot_be_added_to() -> None:
 
 def test_contexts() -> None:
     assert [domain(text) for text in ("u:r:t:s0-s0:c0.c1023", "u:r:t", "kernel", "")] == ["t", "t", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("configured", "made"),
+    [
+        (MOUNT, ["run_initrc_t"]),
+        (NETWORK, ["run_init_t"]),
+        (MOUNT + NETWORK, ["run_initrc_t", "run_init_t"]),
+        ("", []),
+    ],
+)
+def test_a_generator_may_read_what_is_recorded(
+    configured: str, made: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a policy in which a shell that PID 1 executes gets a domain of its own, and a script of ours none."""
+    labels = {"/run": "run", "/usr/lib/kubens/kubens-netns": "lib"}
+    monkeypatch.setattr(kernel, "label", lambda root, path: f"u:r:{labels.get(path, 'shell')}_t")
+    monkeypatch.setattr(kernel, "read", lambda path: "u:r:init_t")
+    monkeypatch.setattr(kernel, "executed", lambda context, files: "u:r:initrc_t" if "shell" in files[0] else context)
+    monkeypatch.setattr(
+        kernel, "created", lambda maker, target, kind: f"u:r:run_{domain(maker)}" if kind == "dir" else target
+    )
+    monkeypatch.setattr(selinux, "_missing", lambda source, target, kind, permissions: list(permissions[:1]))
+    monkeypatch.setattr(selinux, "_generator", lambda: "u:r:generator_t")
+    root = tree(tmp_path, {"/etc/kubens/services.conf": configured})
+    planned = planning.make(Root(str(root)))
+    assert list(selinux._of_records(planned)) == [
+        f"(allow generator_t {kind} ({rule}))"
+        for kind in made
+        for rule in ("dir (getattr)", "file (getattr)", "lnk_file (getattr)")
+    ]

@@ -95,6 +95,7 @@ def test_domains(machine: Callable[..., Machine], release: Path) -> None:
     assert {name: unwrapped.pop(name) for name in WAYS} == {"nsenter": "initrc_t", "context": "203", "runcon": "126"}
     assert (unwrapped["mountd"], unwrapped["agent"]) == ("nfsd_t", AGENT)
     warned = {one["unit"]: one["reason"] for one in json.loads(findings) if "SELinux runs" in one["reason"]}
+    assert any("what is recorded of what lives" in one["reason"] for one in json.loads(findings))
     assert list(warned) == ["agent.service"] and f"as {AGENT}, and as initrc_t with" in warned["agent.service"]
     assert f"(typetransition initrc_t {AGENT_TYPE} process {AGENT})\n" in policy
     node.write("/root/kubens.cil", policy)
