@@ -60,7 +60,7 @@ def start(library, recorded, arguments):
         run(FIRST)
         from kubens.boot import DONE, DONE_WITH_ERRORS, main
 
-        status = main(arguments[raw:])
+        status = main(arguments[1:] if raw else arguments)
         # Tearing down the interpreter takes longer than all that we did.
         if raw:
             posix._exit(status)

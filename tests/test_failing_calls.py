@@ -138,8 +138,7 @@ class Generator:
         inside = ["nsenter", f"--target={self._keeper.pid}", "--mount", "chroot", str(self.root)]
         done = subprocess.run(
             [*inside, *command, f"/{output.name}"],
-            # As the shell in front has it.
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC0"},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from kubens_machine import configure, install, service, whereabouts
 from machine import Machine
 
@@ -16,12 +18,17 @@ CONFIGURATION = "[MountNamespace]\nWrap=a\n[NetworkNamespace]\nName=blue\nTypes=
 SLEEP = "ExecStart=/bin/sleep 1000"
 
 
-def test_there_is_a_shell_while_something_lives(machine: Maker, lower: str) -> None:
-    node = machine(lower)
+def _node(node: Machine) -> Machine:
+    """With a member of a mount namespace and one of a network namespace; not booted yet."""
     install(node)
     configure(node, CONFIGURATION)
     for name in ("a", "b"):
         service(node, f"{name}.service", SLEEP)
+    return node
+
+
+def test_there_is_a_shell_while_something_lives(machine: Maker, lower: str) -> None:
+    node = _node(machine(lower))
     node.boot()
     node.systemctl("start", "a")
     assert node.run("readlink", LINK).stdout == f"{RECORDED}\n"
@@ -42,31 +49,32 @@ def test_there_is_a_shell_while_something_lives(machine: Maker, lower: str) -> N
         assert node.run("readlink", LINK).stdout == f"{RECORDED}\n"
 
 
-def test_a_mask_in_etc_holds(machine: Maker, each_lower: str) -> None:
-    """Though systemd goes by /run first; and so does another generator in its place."""
-    node = machine(each_lower)
-    install(node)
-    configure(node, CONFIGURATION)
-    service(node, "a.service", SLEEP)
+@pytest.mark.parametrize("directory", ["/etc", "/usr/local/lib"])
+def test_what_goes_before_the_generator_still_does(machine: Maker, each_lower: str, directory: str) -> None:
+    """A mask, or another generator in its place; though systemd goes by /run first."""
+    node = _node(machine(each_lower))
     node.boot()
     node.systemctl("start", "a")
-    assert (node.tree / "run/systemd/generator/kubens.service").exists()
-    own = "/etc/systemd/system-generators/kubens-generator"
+    assert _is_made(node, "kubens.service")
+    own = f"{directory}/systemd/system-generators/kubens-generator"
     node.link(own, "/dev/null")
     node.daemon_reload()
-    assert not (node.tree / "run/systemd/generator/kubens.service").exists()
+    assert not _is_made(node, "kubens.service")
     node.run("rm", own)
-    node.write(own, "#!/bin/sh\n: >$1/.own\nexec /usr/lib/systemd/system-generators/kubens-generator \"$@\"\n", 0o755)
+    node.write(own, "#!/bin/sh\n: >$1/own\nexec /usr/lib/systemd/system-generators/kubens-generator \"$@\"\n", 0o755)
     node.daemon_reload()
-    assert (node.tree / "run/systemd/generator/.own").exists()
-    assert (node.tree / "run/systemd/generator/kubens.service").exists()
+    assert _is_made(node, "own") and _is_made(node, "kubens.service")
 
 
 def _has_a_shell(node: Machine) -> bool:
     """Whether it has one at a reload."""
-    node.run("sed", "-i", "s|^python=|: >$1/.shell; &|", RECORDED)
+    node.run("sed", "-i", "s|^python=|: >$1/shell; &|", RECORDED)
     node.daemon_reload()
-    return (node.tree / "run/systemd/generator/.shell").exists()
+    return _is_made(node, "shell")
+
+
+def _is_made(node: Machine, name: str) -> bool:
+    return (node.tree / "run/systemd/generator" / name).exists()
 
 
 def _gone(node: Machine) -> bool:
@@ -75,11 +83,7 @@ def _gone(node: Machine) -> bool:
 
 def test_without_the_source_all_of_it_is_compiled(machine: Maker, lower: str) -> None:
     """For each interpreter: what is not in the bundle would be looked for in vain."""
-    node = machine(lower)
-    install(node)
-    configure(node, CONFIGURATION)
-    for name in ("a", "b"):
-        service(node, f"{name}.service", SLEEP)
+    node = _node(machine(lower))
     node.write("/etc/kubens/pods/bad.json", "{")
     node.boot()
     node.run("sh", "/usr/lib/kubens/compile-start")
@@ -92,9 +96,7 @@ def test_without_the_source_all_of_it_is_compiled(machine: Maker, lower: str) ->
 
 
 def test_a_boot_without_an_interpreter_is_to_be_seen(machine: Maker, lower: str) -> None:
-    node = machine(lower)
-    install(node)
-    service(node, "a.service", SLEEP)
+    node = _node(machine(lower))
     configure(node, "[MountNamespace]\nWrap=a\n")
     node.boot()
     assert node.show("kubens-problems", "ActiveState", "ConditionResult") == {

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     Sections = Iterable[tuple[str, list[tuple[str, str]]]]
 
 # Where the generator leaves what a namespace is made of, for NAME-record.service to keep.
-GUARD = "/usr/lib/kubens/kubens-guard"  # replaced by `make install`
 GENERATED = "/run/systemd/generator/.kubens"
 DOCUMENTATION = "man:kubens-generator(8) man:kubens.conf(5)"
 # What the units run, and where it usually is.
@@ -29,6 +28,8 @@ TOOLS = {
         "sh", "env", "cp", "rm", "mkdir", "rmdir", "tac", "printf", "true", "false",
     )
 }  # fmt: skip
+# Keeps the generator runnable while something lives; `make install` writes here where it put it.
+GUARD = "/usr/lib/kubens/kubens-guard"
 # Where kubelet has all pods, with the cgroup driver systemd.
 PODS = "kubepods.slice"
 NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.sshfs,fuse.s3fs,9p"
@@ -192,7 +193,7 @@ def keep_record(name: str, tool: Mapping[str, str]) -> str:
 
 
 def drop_record(name: str, tool: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The commands that remove what was kept, and that it keeps the generator from starting without a shell."""
+    """The commands that remove what was kept, and the shell in front of the generator with the last of it."""
     return [
         ("ExecStopPost", f"{tool['rm']} -rf {LIVE}/{name} {LIVE}/.{name}.d"),
         ("ExecStopPost", f"-{tool['rmdir']} --ignore-fail-on-non-empty {LIVE}"),
