@@ -36,10 +36,10 @@ def test_there_is_a_shell_while_something_lives(machine: Maker, lower: str) -> N
     node.systemctl("start", "b")
     node.systemctl("stop", "kubens")
     assert node.run("readlink", LINK).stdout == f"{RECORDED}\n"
-    assert _has_a_shell(node)
+    assert _has_a_shell(node) and _is_made(node, "kubens.service")
     node.systemctl("stop", "b", "netns-lo@blue")
     node.wait_until(lambda: _gone(node))
-    assert not _has_a_shell(node)
+    assert not _has_a_shell(node) and _is_made(node, "kubens.service")
     node.systemctl("start", "a", "b")
     assert whereabouts(node, "a") == ["inside"]
     assert node.systemctl("is-system-running").stdout == "running\n"
@@ -47,6 +47,12 @@ def test_there_is_a_shell_while_something_lives(machine: Maker, lower: str) -> N
     for _ in range(3):
         node.run("sh", "-c", "systemctl stop kubens & systemctl restart b; wait; systemctl start a")
         assert node.run("readlink", LINK).stdout == f"{RECORDED}\n"
+    # Whoever is the last.
+    node.systemctl("stop", "b", "netns-lo@blue")
+    node.wait_until(lambda: node.show("netns_name@blue", "ActiveState") == {"ActiveState": "inactive"})
+    assert not _gone(node)
+    node.systemctl("stop", "kubens")
+    assert _gone(node)
 
 
 @pytest.mark.parametrize("directory", ["/etc", "/usr/local/lib"])
@@ -102,7 +108,11 @@ def test_a_boot_without_an_interpreter_is_to_be_seen(machine: Maker, lower: str)
     assert node.show("kubens-problems", "ActiveState", "ConditionResult") == {
         "ActiveState": "inactive", "ConditionResult": "no"
     }  # fmt: skip
-    node.systemctl("stop", "kubens")
+    # Nor where it ran, and found nothing to make.
+    configure(node, "[Unknown]\nWrap=a\n")
+    node.reboot()
+    assert node.systemctl("is-system-running").stdout == "running\n"
+    configure(node, "[MountNamespace]\nWrap=a\n")
     node.write(PYTHON, "half of")
     node.reboot()
     node.systemctl("start", "a")

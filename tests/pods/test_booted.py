@@ -181,9 +181,11 @@ def check_removed(node: Machine) -> None:
         assert states(node, *UNITS) == ["active"] * 4
         assert node.main_pid("shop-worker") == pid
     assert node.run("python3", "-Ic", CLIENT).stdout == "1 0 seen\nRead-only file system\n"
+    guards = node.tree / "run/systemd/system-generators"
+    assert (guards / "kubens-generator").is_symlink()
     node.systemctl("stop", "shop-pod.target")
     settle(node)
     assert mounts_of(node) == []
-    assert not (node.tree / "run/kubens-generator").exists()
+    assert not (node.tree / "run/kubens-generator").exists() and not guards.exists()
     node.daemon_reload()
     assert {node.show(unit, "LoadState")["LoadState"] for unit in UNITS} == {"not-found"}
