@@ -48,27 +48,24 @@ def run(modules):
             module.__getattr__ = load_later(module)
 
 
-def start(library, recorded, arguments):
+def start(library, arguments):
     """Run the generator with the modules of a directory, and end with its exit status.
 
-    recorded: what goes on where it does not come to an end. The first argument may be --status, from there: then the
-    status is that of boot.main(), which an interpreter that cannot run does not end with.
+    Raises SystemExit where it did not come to an end. The first argument may be --status: then the process ends with
+    what boot.main() says, which an interpreter that cannot run does not end with.
     """
     raw = arguments[:1] == ["--status"]
     sys.path.insert(0, library)
-    try:
-        run(FIRST)
-        from kubens.boot import DONE, DONE_WITH_ERRORS, main
+    run(FIRST)
+    from kubens.boot import DONE, DONE_WITH_ERRORS, main
 
-        status = main(arguments[1:] if raw else arguments)
-        # Tearing down the interpreter takes longer than all that we did.
-        if raw:
-            posix._exit(status)
-        if status in (DONE, DONE_WITH_ERRORS):
-            posix._exit(status - DONE)
-    finally:
-        if not raw:
-            posix.execv("/bin/sh", ("sh", recorded, "--from-source", *arguments))
+    status = main(arguments[1:] if raw else arguments)
+    # Tearing down the interpreter takes longer than all that we did.
+    if raw:
+        posix._exit(status)
+    if status in (DONE, DONE_WITH_ERRORS):
+        posix._exit(status - DONE)
+    sys.exit(status)
 
 
 PACKAGES = {name.rpartition(".")[0] for name, _ in LATER}

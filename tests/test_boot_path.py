@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,47 @@ def test_nothing_is_imported_but(
     assert {"posix", "encodings"} <= alone
     found = imported(interpreter, [*program, str(tmp_path / "output")], root) - alone
     assert sorted(found) == sorted(modules)
+
+
+def _cut(compiled: Path) -> None:
+    start = next(compiled.glob("start.*.pyc"))
+    start.write_bytes(start.read_bytes()[:3000])
+
+
+def _fill_with_anything(compiled: Path) -> None:
+    start = next(compiled.glob("start.*.pyc"))
+    start.write_bytes(start.read_bytes()[:16] + bytes(range(256)))
+
+
+def _take_a_group(compiled: Path) -> None:
+    next(compiled.glob("later.*")).unlink()
+
+
+def _break_a_group(compiled: Path) -> None:
+    next(compiled.glob("later.*")).write_bytes(b"?")
+
+
+@pytest.mark.parametrize("harm", [_cut, _fill_with_anything, _take_a_group, _break_a_group, shutil.rmtree])
+def test_whatever_became_of_what_is_compiled_the_source_is_taken(harm: Callable[[Path], None], tmp_path: Path) -> None:
+    generator = Path(install(tmp_path)[4])
+    root = build(tmp_path / "root", FULL)
+    good, output = tmp_path / "good", tmp_path / "output"
+
+    def run(output: Path) -> tuple[int, str]:
+        output.mkdir()
+        environment = {"KUBENS_ROOT": str(root)}
+        done = subprocess.run([generator, output], env=environment, stderr=subprocess.PIPE, text=True)
+        return done.returncode, done.stderr
+
+    as_it_was = run(good)
+    harm(tmp_path / "lib/__pycache__")
+    assert run(output) == as_it_was
+    assert as_it_was[0] == 0 and snapshot(output) == snapshot(good)
+    shutil.rmtree(tmp_path / "lib")
+    shutil.rmtree(output)
+    status, said = run(output)
+    assert (status, said.count("\n")) == (1, 2) and "did not run the generator" in said
+    assert sorted(os.listdir(output)) == ["kubens-problems.service", "multi-user.target.wants"]
 
 
 class Trace:
