@@ -105,7 +105,7 @@ def test_a_boot_without_an_interpreter_is_to_be_seen(machine: Maker, lower: str)
     node = _node(machine(lower))
     configure(node, "[MountNamespace]\nWrap=a\n")
     node.boot()
-    node.run("systemd-analyze", "verify", "/usr/lib/systemd/system/kubens-problems.service")
+    node.run("systemd-analyze", "verify", "--man=no", "/usr/lib/systemd/system/kubens-problems.service")
     assert node.show("kubens-problems", "ActiveState", "ConditionResult") == {
         "ActiveState": "inactive", "ConditionResult": "no"
     }  # fmt: skip
