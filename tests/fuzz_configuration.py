@@ -130,23 +130,32 @@ def recorded() -> Iterator[tuple[dict[str, Sections], list[Finding]]]:
     """What each text was made of, by the text, and the findings that are reported."""
     meant: dict[str, Sections] = {}
     said: list[Finding] = []
-    make, say = render.text, log.report
+    bodies: dict[str, Sections] = {"": []}
+    make, make_body, say = render.text, render.body, log.report
 
-    def text(origin: str, sections: Iterable[tuple[str, list[tuple[str, str]]]]) -> str:
-        kept = [(name, list(settings)) for name, settings in sections]
-        made = make(origin, kept)
-        meant[made] = [(name, settings) for name, settings in kept if settings]
+    def body(sections: Iterable[tuple[str, list[tuple[str, str]]]]) -> str:
+        kept = [(name, list(settings)) for name, settings in sections if settings]
+        made = make_body(kept)
+        bodies[made] = kept
+        return made
+
+    def text(origin: str, sections: Iterable[tuple[str, list[tuple[str, str]]]], first: str = "") -> str:
+        kept = [(name, list(settings)) for name, settings in sections if settings]
+        made = make(origin, kept, first)
+        meant[made] = bodies[first] + kept
         return made
 
     def report(findings: list[Finding], notices: bool = True) -> None:
         said.extend(findings)
 
     render.text = failures.text = text  # type: ignore[attr-defined]
+    render.body = body
     log.report = report
     try:
         yield meant, said
     finally:
         render.text = failures.text = make  # type: ignore[attr-defined]
+        render.body = make_body
         log.report = say
 
 

@@ -26,7 +26,8 @@ FOR_UNITS = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "
              "kubens.plan", "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.tree", "kubens.units",
              "kubens.wrap", "kubens.write"]  # fmt: skip
 FOR_FINDINGS = ["kubens.failures", "kubens.log"]
-FOR_MOUNTS = [*FOR_UNITS, *FOR_FINDINGS, "kubens.aliases", "kubens.commandline", "kubens.foreign", "kubens.order"]
+FOR_MOUNTS = [*FOR_UNITS, *FOR_FINDINGS, "kubens.aliases", "kubens.commandline", "kubens.foreign", "kubens.order",
+              "kubens.unplain"]  # fmt: skip
 EVERYTHING = [*FOR_MOUNTS, "kubens.netns", "kubens.netns_plan", "kubens.netns_units"]
 FOR_PODS = ["_json", "kubens.manifests", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape",
             "kubens.pods.host", "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext",

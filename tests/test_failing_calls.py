@@ -191,7 +191,7 @@ def state(path: Path) -> bytes | str | None:
     if not path.exists():
         return None
     text = path.read_bytes().replace(b"/usr/bin/", b"/bin/")
-    return re.sub(rb"^(ConditionPathExists=!.*/)[0-9a-f]{8}$", rb"\1DIGEST", text, flags=re.MULTILINE)
+    return re.sub(rb"^(ConditionPathExists=!.*/)[0-9a-f]{16}$", rb"\1DIGEST", text, flags=re.MULTILINE)
 
 
 def lost(generator: Generator, output: Path) -> list[str]:

@@ -26,8 +26,8 @@ echo $looks $lost >/run/looks
 # Records anew: without the file that tells what is kept, the units have something to do.
 RECORD = f"""
 for attempt in $(seq 30); do
-    rm {LIVE}/kubens/????????; systemctl start kubens-record
-    rm {LIVE}/netns@blue/????????; systemctl start netns_record@blue
+    rm {LIVE}/kubens/????????????????; systemctl start kubens-record
+    rm {LIVE}/netns@blue/????????????????; systemctl start netns_record@blue
 done
 touch /run/enough
 """

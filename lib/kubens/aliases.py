@@ -7,7 +7,7 @@ it depends on a hash, or on the release, what systemd makes of a name, this says
 from __future__ import annotations
 
 from kubens import names
-from kubens.files import byte_order
+from kubens.files import in_byte_order
 from kubens.lookup import normal
 
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ def instances_of(lookup: Lookup, listed: str) -> list[str]:
             own_file = lookup.find(name).endswith(("/" + name, "masked"))
             if names.instance_of(name) == instance and (one in (template, listed) or not own_file):
                 found.add(_known_as(lookup, name))
-    return sorted(found, key=byte_order)
+    return in_byte_order(found)
 
 
 def _known_as(lookup: Lookup, name: str) -> str:

@@ -21,31 +21,43 @@ class Command:
     knows; "|" came with 258).
     program: the unquoted program, prefixes off, specifiers unexpanded. argv0: the raw text of the word that "@"
     made the process's name, else "". arguments: the raw text of all further words, "" where there are none.
+    file, line: where it stands. plain: whether it is what nearly every command is: a path, and words without quotes
+    and specifiers, of which nothing can be in doubt, and not nsenter(1), which enters by itself.
     """
 
-    __slots__ = ("arguments", "argv0", "file", "line", "marks", "program")
+    __slots__ = ("arguments", "argv0", "file", "line", "marks", "plain", "program")
 
-    def __init__(self, marks: str, program: str, argv0: str, arguments: str) -> None:
+    def __init__(
+        self, marks: str, program: str, argv0: str, arguments: str, file: str = "", line: int = 0, plain: bool = False
+    ) -> None:
         self.marks = marks
         self.program = program
         self.argv0 = argv0
         self.arguments = arguments
-        self.file = ""
-        self.line = 0
+        self.file = file
+        self.line = line
+        self.plain = plain
 
     @property
     def expands_variables(self) -> bool:
         return ":" not in self.marks
 
 
-def parse(value: str) -> tuple[list[Command], BadCommand | None]:
-    """The commands of one assignment's (not empty) value, and what stops systemd from taking the rest of it."""
-    mark, line = ("-", value[1:]) if value[0] == "-" else ("", value)
-    if line[:1] == "/" and line.isprintable() and not ('"' in line or "'" in line or "\\" in line or ";" in line):
-        # Nearly every line is one plain path and its arguments, in which there is nothing to unquote or to refuse.
-        program, _, arguments = line.partition(" ")
+def parse(value: str, file: str = "", line: int = 0) -> tuple[list[Command], BadCommand | None]:
+    """The commands of one assignment's (not empty) value, and what stops systemd from taking the rest of it.
+
+    file, line: where it stands.
+    """
+    mark, text = ("-", value[1:]) if value[0] == "-" else ("", value)
+    if text[:1] == "/" and text.isprintable() and not ('"' in text or "'" in text or "\\" in text or ";" in text):
+        # Nearly every line is one path and its arguments, in which there is nothing to unquote or to refuse.
+        program, _, arguments = text.partition(" ")
         if program[-1] != "/":
-            return [Command(mark, program, "", arguments.strip(" "))], None
+            plain = not ("%" in text or "$" in program or "=" in program or program.endswith((".", "/nsenter")))
+            return [Command(mark, program, "", arguments.strip(" "), file, line, plain)], None
     from kubens import commandline
 
-    return commandline.parse(value)
+    commands, bad = commandline.parse(value)
+    for command in commands:
+        command.file, command.line = file, line
+    return commands, bad

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubens import names, syntax
-from kubens.files import byte_order, why
+from kubens.files import in_byte_order, why
 from kubens.finding import ERROR, WARNING, Finding
 
 TYPE_CHECKING = False
@@ -168,7 +168,7 @@ def load(root: Root, directories: tuple[str, ...] = DIRECTORIES) -> Configuratio
                 from kubens import manifests
 
                 manifests.load(configuration, root)
-    for name in sorted(chosen, key=byte_order):
+    for name in in_byte_order(chosen):
         read_file(configuration, root, chosen[name])
     try:
         configuration.netns_files = root.names(NETNS_DIRECTORY)
@@ -325,10 +325,10 @@ def _members(namespace: MountNamespace, mode: str, value: str, path: str, line: 
         return
     for word in syntax.words(value):
         unit = word if names.kind(word) else word + ".service"
-        if not names.kind(unit):
+        if unit is not word and not names.kind(unit):
             findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored: mend or remove it"))
             continue
-        if names.suffix(unit) != "service":
+        if unit[-8:] != ".service":
             findings.append(
                 Finding(ERROR, path, line, unit, "not a service, ignored: remove it, only services run commands")
             )

@@ -7,7 +7,7 @@ import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Any, TypeVar
 
     _Found = TypeVar("_Found")
@@ -53,9 +53,16 @@ class Root:
                 return None
             raise OSError(error.errno, _reason(error)) from None
         try:
-            return _read_all(descriptor, size_max)
+            data = posix.read(descriptor, _SHORT)
+            if not 0 < len(data) < _SHORT:
+                data += _read_rest(descriptor, size_max, len(data))
+        except OSError as error:
+            if error.errno not in (_AGAIN, _IS_A_DIRECTORY):
+                raise
+            data = _read_rest(descriptor, size_max, 0)
         finally:
             posix.close(descriptor)
+        return data.decode("utf-8", "surrogateescape")
 
     def entries(self, path: str) -> dict[str, bool]:
         """The names in a directory, in no order, and whether each is a link; none where there is no directory.
@@ -85,8 +92,11 @@ class Root:
 
     def files(self, path: str, suffix: str) -> list[str]:
         """The names in a directory that end in suffix, hidden ones left out; in byte order. Raises OSError."""
-        found = [name for name in self.names(path) if name.endswith(suffix) and name[0] != "."]
-        return sorted(found, key=byte_order) if len(found) > 1 else found
+        found = []
+        for name in self.names(path):
+            if name.endswith(suffix) and name[0] != ".":
+                found.append(name)
+        return in_byte_order(found) if len(found) > 1 else found
 
     def link(self, path: str) -> str | None:
         """What a link says, None where it is none."""
@@ -187,20 +197,11 @@ def _entries(directory: Any) -> dict[str, bool]:
         return {entry.name: entry.is_symlink() for entry in found}
 
 
-def _read_all(descriptor: int, size_max: int) -> str:
-    try:
-        data = posix.read(descriptor, _SHORT)
-    except OSError as error:
-        if error.errno not in (_AGAIN, _IS_A_DIRECTORY):
-            raise
-        data = b""
-    if not 0 < len(data) < _SHORT:
-        # Nothing, or not all: only now does it matter what it is. To ask of each file would cost more than to read it.
-        data += _read_rest(descriptor, size_max, len(data))
-    return data.decode("utf-8", "surrogateescape")
-
-
 def _read_rest(descriptor: int, size_max: int, done: int) -> bytes:
+    """What is left where the first bytes were none, or not all: only now does it matter what it is.
+
+    To ask of each file would cost more than to read it.
+    """
     found = posix.fstat(descriptor)
     form = found.st_mode & _FORMAT
     if form == _CHARACTER and found.st_rdev == 0x103:  # null(4), device 1:3: a mask
@@ -221,3 +222,8 @@ def _read_rest(descriptor: int, size_max: int, done: int) -> bytes:
 def byte_order(name: str) -> bytes:
     """The sort key of names on disk."""
     return name.encode("utf-8", "surrogateescape")
+
+
+def in_byte_order(names: Collection[str]) -> list[str]:
+    """Names on disk in their order, which is that of characters where there are no others than those of ASCII."""
+    return sorted(names, key=None if "".join(names).isascii() else byte_order)

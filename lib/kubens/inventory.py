@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from kubens import config, execs, names, render, sandbox, syntax
+from kubens import config, names, render, sandbox, syntax
 from kubens.config import Configuration, MountNamespace
 from kubens.finding import ERROR, NOTICE, Finding
 from kubens.lookup import Lookup
@@ -132,7 +132,7 @@ def take(root: Root, configuration: Configuration, live: Configuration, search_p
     if any(namespace.when_missing == "host" for namespace in namespaces):
         inventory.kubensenter = next((path for path in KUBENSENTER if root.is_executable(path)), "")
     for unit in list(inventory.units.values()):
-        if unit is not None:
+        if unit is not None and not unit.plain:
             _resolve_programs(inventory, root, unit)
     inventory.unreadable = lookup.unreadable
     _find_early(inventory, units, configuration, live)
@@ -176,7 +176,7 @@ def _load(inventory: Inventory, units: Units, root: Root, name: str) -> None:
             reason = f"the generator that reads it makes a unit that comes before {unit.path}: remove one"
             unit.unreadable = (source, 0, reason)
     template = name if unit is None else unit.name
-    if names.kind(template) == names.TEMPLATE:
+    if "@" in template and names.kind(template) == names.TEMPLATE:
         from kubens import aliases
 
         inventory.instances[name] = aliases.instances_of(units.lookup, name)
@@ -204,9 +204,11 @@ def tool(root: Root, name: str) -> str:
 
 def _resolve_programs(inventory: Inventory, root: Root, unit: Unit) -> None:
     """Look up the programs that the unit names without a slash, and the tool that keeps an argv[0] of their own."""
-    search = execs.search_path(unit)
-    for command in execs.all_commands(unit):
-        if execs.is_renamed(command):
+    from kubens import unplain
+
+    search = unplain.search_path(unit)
+    for command in unplain.all_commands(unit):
+        if unplain.is_renamed(command):
             for name in OPTIONAL_TOOLS:
                 if name not in inventory.tools:
                     inventory.tools[name] = tool(root, name)

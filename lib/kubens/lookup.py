@@ -52,6 +52,7 @@ class Lookup:
         self._ids: dict[str, str] = {}
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
         self._links: dict[str, dict[str, list[str]]] = {}
+        self._shared: dict[str, list[str]] = {}
         self._index()
 
     def find(self, name: str) -> str:
@@ -64,14 +65,14 @@ class Lookup:
         path = self.resolve(name)
         return self.resolve(names.template_of(name)) if not path and "@" in name else path
 
-    def has_one_name(self, name: str, path: str) -> bool:
-        """Whether a unit is what nearly every unit is: a file of its own name that no link says."""
-        return (
-            "@" not in name
-            and path.endswith(f"/{name}")
-            and name not in self.links_by_target(names.suffix(name))
-            and not self.is_link(path)
-        )
+    def plain_fragment(self, name: str) -> str:
+        """The fragment of a unit that is what nearly every unit is, a file of its own name that no link says, or ""."""
+        for directory, present in self.places.items():
+            if name in present:
+                if present[name] or "@" in name or name in self.links_by_target(names.suffix(name)):
+                    return ""
+                return f"{directory}/{name}"
+        return ""
 
     def real_name(self, name: str, path: str) -> str:
         """The unit's main name: its fragment's, with the instance put in."""
@@ -82,9 +83,30 @@ class Lookup:
 
     def dropin_directories(self, owner: str) -> list[str]:
         """The directories of drop-ins for a name or a type, in the order of the search path, then of the names."""
-        entries = [name + ".d" for name in names.dropin_names(owner)] if "." in owner else (owner + ".d",)
-        places = self.places.items()
-        return [f"{directory}/{entry}" for directory, present in places for entry in entries if entry in present]
+        entries = [f"{owner}.d"]
+        if "@" in owner:
+            entries = [f"{name}.d" for name in names.dropin_names(owner)]
+        elif "." in owner:
+            end = owner.rindex(".")
+            dash = owner.rfind("-", 0, end - 1)
+            if dash > 0:
+                entries += self._of_beginning(owner[: dash + 1] + owner[end:])
+        found = []
+        for directory, present in self.places.items():
+            for entry in entries:
+                if entry in present:
+                    found.append(f"{directory}/{entry}")
+        return found
+
+    def _of_beginning(self, name: str) -> list[str]:
+        """Of the directories of drop-ins that units share whose names begin alike (NAME is foo-.service), those that
+        there are anywhere."""
+        found = self._shared.get(name)
+        if found is None:
+            entries = [f"{shared}.d" for shared in names.dropin_names(name)]
+            found = [entry for entry in entries if any(entry in present for present in self.places.values())]
+            self._shared[name] = found
+        return found
 
     def wanted_by(self, targets: Collection[str]) -> Iterable[tuple[str, list[str]]]:
         """What TARGET.wants/ and TARGET.requires/ of any directory name, for each of the targets that has such."""
@@ -147,15 +169,17 @@ class Lookup:
     def resolve(self, name: str) -> str:
         """The fragment path behind any chain of aliases, "" where it breaks off."""
         found = self.locate(name)
-        for _ in range(_FOLLOW_MAX):
-            if not found or found.startswith("/"):
-                return found and f"{found}/{name}"
+        hops = 1
+        while found[:1] != "/":
+            if not found or hops == _FOLLOW_MAX:
+                return ""
+            hops += 1
             name = found
             found = self.locate(name)
             if not found:
                 name = names.template_of(name)
                 found = self.locate(name)
-        return ""
+        return f"{found}/{name}"
 
     def is_link(self, path: str) -> bool:
         directory, _, name = path.rpartition("/")

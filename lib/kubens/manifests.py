@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubens import names as unit_names
 from kubens.config import FINDINGS_MAX, LIVE, PODS_DIRECTORY
-from kubens.files import byte_order, why
+from kubens.files import in_byte_order, why
 from kubens.finding import ERROR, WARNING, Finding
 from kubens.pods.host import HostPod, bad_pod_name
 from kubens.pods.hostread import read
@@ -27,7 +27,7 @@ def load(configuration: Configuration, root: Root) -> None:
     except OSError as error:
         findings.append(Finding(ERROR, PODS_DIRECTORY, 0, "", f"cannot be read: {why(error)}"))
         return
-    for file in sorted(names, key=byte_order):
+    for file in in_byte_order(names):
         if not file.startswith("."):
             _load_file(configuration, root, file)
 
@@ -78,7 +78,7 @@ def load_live(live: Configuration, root: Root, name: str) -> None:
     directory = f"{LIVE}/{record_name(name)}/units"
     found = live.recorded_pods[name] = {}
     try:
-        for unit in sorted(root.names(directory), key=byte_order):
+        for unit in in_byte_order(root.names(directory)):
             if unit_names.kind(unit):
                 found[unit] = root.read(f"{directory}/{unit}") or ""
     except OSError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kubens import names, syntax
 from kubens.config import JOIN, NETNS_DIRECTORY, Member
-from kubens.files import byte_order
+from kubens.files import in_byte_order
 from kubens.finding import ERROR, WARNING, Finding
 
 TYPE_CHECKING = False
@@ -123,7 +123,7 @@ class Networks:
 def _etc_files(root: Root, name: str) -> list[EtcFile]:
     found = []
     try:
-        for entry in sorted(root.names(f"{ETC}/{name}"), key=byte_order):
+        for entry in in_byte_order(root.names(f"{ETC}/{name}")):
             path = f"/etc/{entry}"
             place = root.follow(path) if root.link(path) is not None else path
             found.append(EtcFile(entry, place, root.exists(path)))
@@ -142,7 +142,7 @@ def find_types(configuration: Configuration) -> None:
     """Note which types there are in /etc/conf.d/netns, and say what there means nothing."""
     findings = configuration.findings
     of_instances = []
-    for file in sorted(configuration.netns_files, key=byte_order):
+    for file in in_byte_order(configuration.netns_files):
         stem, dot, suffix = file.rpartition(".")
         if file.startswith(".") or suffix not in ("conf", "sh") or not dot or stem == "default":
             continue

@@ -80,7 +80,7 @@ class _Builder:
         self._live = live
         self._inventory = inventory
         self._owners = owners
-        self._bond = render.dependencies(namespace)
+        self._bond = render.body((("Unit", render.dependencies(namespace)),))
         self._dropins: dict[str, str] = {}
         # the real names of units: all that were looked at, with the names that brought them; those that are members
         self._tried: dict[str, str] = {}
@@ -93,8 +93,9 @@ class _Builder:
             if self._live is None:
                 return None
         # Templates first, which bring their instances along.
-        order = sorted(namespace.members, key=lambda name: names.kind(name) != names.TEMPLATE)
-        refused = [name for name in order if not self._add(namespace.members[name])]
+        templates = [name for name in namespace.members if "@" in name and names.kind(name) == names.TEMPLATE]
+        order = dict.fromkeys((*templates, *namespace.members))
+        refused = {name for name in order if not self._add(namespace.members[name])}
         if refused and self._live is None:
             reason = f"namespace {namespace.name}: none of its services is wrapped until this is mended"
             self.findings.append(Finding(ERROR, namespace.file, namespace.line, "", reason))
@@ -146,8 +147,8 @@ class _Builder:
         """Add the drop-ins for one member. False where it exists and cannot be one."""
         inventory = self._inventory
         unit = inventory.units.get(member.unit)
-        instances = [inventory.units.get(name) for name in inventory.instances.get(member.unit, ())]
-        if unit is None and not any(instances):
+        units = [unit, *map(inventory.units.get, inventory.instances.get(member.unit, ()))]
+        if not any(units):
             finding = inventory.absence(member, "not wrapped")
             self.findings.append(finding)
             return finding.severity != ERROR
@@ -155,11 +156,11 @@ class _Builder:
             reason = f"is the same as {self._tried[unit.name]}, which is listed already: remove one"
             self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
         # An instance with files of its own does not follow its template. Its drop-in hides the template's, by the name.
-        units = [one for one in (unit, *instances) if one is not None and one.name not in self._tried]
-        last = wrap.last_dropin(units)
+        new = [one for one in units if one is not None and one.name not in self._tried]
+        last = wrap.last_dropin(new)
         name = wrap.dropin_name(last)
         added = True
-        for one in units:
+        for one in new:
             self._tried[one.name] = member.unit
             declared = self._namespace.members.get(one.name, member)
             added &= self._add_unit(one, declared, name, last, one is not unit)
@@ -171,7 +172,9 @@ class _Builder:
         name: what to call it, "" where that is not possible because of the drop-in `last`. of_template: whether its
         template's would apply.
         """
-        other = self._owners.get(unit.name) or self._owners.get(names.template_of(unit.name))
+        other = self._owners.get(unit.name)
+        if other is None and "@" in unit.name:
+            other = self._owners.get(names.template_of(unit.name))
         if other is not None and other.name != self._namespace.name:
             reason = (
                 f"is a member of namespace {other.name} already: a service can be in one only, remove it from the other"
@@ -209,7 +212,8 @@ class _Builder:
         if refusals:
             text = self._blocked(member, refusals)
         else:
-            self.findings += wrap.losses(unit, member.mode, self._namespace)[1]
+            if self._namespace.allow_sandbox_loss:
+                self.findings += wrap.losses(unit, member.mode, self._namespace)[1]
             if member.mode == WRAP:
                 self.findings += self._inventory.domains.get(unit.name, ())
         self._owners[unit.name] = self._namespace
@@ -226,4 +230,4 @@ class _Builder:
         from kubens import failures
 
         blocked = failures.blocked(reason, self._inventory.tools)
-        return render.text(f"{member.file}:{member.line}", (("Unit", self._bond), ("Service", blocked)))
+        return render.text(f"{member.file}:{member.line}", (("Service", blocked),), self._bond)

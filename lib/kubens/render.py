@@ -35,13 +35,16 @@ PODS = "kubepods.slice"
 NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.sshfs,fuse.s3fs,9p"
 
 
-def text(origin: str, sections: Sections) -> str:
-    """A unit file: a header that says what made it, then the sections that have settings."""
+def text(origin: str, sections: Sections, first: str = "") -> str:
+    """A unit file: a header that says what made it, then the sections that have settings.
+
+    first: what comes before them, made by body() for many.
+    """
     if not origin.isprintable():
         origin = "".join(c if c.isprintable() else "?" for c in origin)
     source = f" from {origin}" if origin else ""
     header = f"# Made by kubens-generator(8){source}. Do not edit: the next reload makes it anew.\n"
-    return header + body(sections)
+    return header + first + body(sections)
 
 
 def body(sections: Sections) -> str:

@@ -17,7 +17,7 @@ BARS = "keeps the service from entering a mount namespace"
 DOMAIN = "sets a security domain, which the program put in front would take instead"
 
 # Give a mount namespace only since 257, and only where PrivateMounts= says nothing: the drop-in then says no.
-NETWORK = ("NetworkNamespacePath", "PrivateNetwork")
+NETWORK = frozenset(("NetworkNamespacePath", "PrivateNetwork"))
 
 _KEYS = frozenset(
     ("User", "DynamicUser", "PrivateUsers", "CapabilityBoundingSet", "RestrictNamespaces", "SystemCallFilter",
@@ -44,4 +44,4 @@ def obstacles(unit: Unit) -> list[Obstacle]:
 
 def wants_private_mounts_off(unit: Unit) -> bool:
     """Whether the unit gets a mount namespace from 257 on for nothing but its network namespace."""
-    return any(key in unit.service and unit.service[key][-1].value for key in NETWORK)
+    return not NETWORK.isdisjoint(unit.service) and any(map(unit.last, NETWORK))

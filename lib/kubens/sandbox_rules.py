@@ -187,7 +187,7 @@ RULES: dict[str, Rule] = {
     "StateDirectory": (257, _holds(":ro"), LOSES, None),
     "CacheDirectory": (257, _holds(":ro"), LOSES, None),
     "LogsDirectory": (257, _holds(":ro"), LOSES, None),
-    "ConfigurationDirectory": (262, _holds(":ro"), LOSES, None),
+    "ConfigurationDirectory": (257, _holds(":ro"), LOSES, None),
     "PrivateTmp": (0, _enabled, LOSES, _off),
     "PrivateDevices": (0, _enabled, LOSES, _off),
     "PrivateMounts": (0, _enabled, LOSES, _off),

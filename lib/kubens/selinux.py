@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posix
 
-from kubens import execs, wrap
+from kubens import execs, unplain, wrap
 from kubens.config import WRAP
 from kubens.finding import WARNING, Finding
 
@@ -91,7 +91,7 @@ def starts(root: Root, inventory: Inventory, unit: Unit, namespace: MountNamespa
 def _start(root: Root, inventory: Inventory, unit: Unit, namespace: MountNamespace, command: Command) -> Start | None:
     program = command.program
     if not program.startswith("/"):
-        program = inventory.programs.get((program, execs.search_path(unit)), "")
+        program = inventory.programs.get((program, unplain.search_path(unit)), "")
     front = wrap.fronts(command, unit, namespace, inventory)
     labels = [label(root, path) for path in (*front, program)]
     types = domain(labels[-1]), domain(labels[0])

@@ -18,10 +18,10 @@ UNSAFE = frozenset(
     "\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f"
 )
 
-# Most headers are one of these, and what nobody asks for is mostly a blank line or one of those.
+# Most headers are one of these, and what nobody asks for is mostly one of those.
 _HEADERS = frozenset(("[Unit]", "[Service]", "[Install]"))
 _COMMON = frozenset(
-    ("", "After", "Delegate", "Description", "Documentation", "Environment", "EnvironmentFile", "KillMode",
+    ("After", "Delegate", "Description", "Documentation", "Environment", "EnvironmentFile", "KillMode",
      "LimitNOFILE", "OOMScoreAdjust", "Requires", "Restart", "RestartSec", "StartLimitInterval", "TasksMax", "WantedBy",
      "Wants")
 )  # fmt: skip
@@ -64,33 +64,23 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
 
     wanted: the keys of which assignments are kept, and nothing else that means nothing is noted; None for all.
     """
-    parsed = Parsed()
-    assignments: list[tuple[str, str, int]] | None = None
     # No line of a short text is too long, and each of an ASCII text is valid.
     doubtful = len(text) > LINE_MAX // 4 or not text.isascii()
-    plain = frozenset() if wanted is None or doubtful else wanted
+    if wanted is not None and not doubtful:
+        found = _parse_plain(text, wanted)
+        if found is not None:
+            return found
+    parsed = Parsed()
+    assignments: list[tuple[str, str, int]] | None = None
     for number, logical in _logical_lines(text):
-        if plain:
-            # What it comes to further down for nearly every line, sooner.
-            key, equals, value = logical.partition("=")
-            if key in plain:
-                if equals and assignments is not None:
-                    assignments.append((key, value.strip(BLANKS), number))
-                continue
-            if key in _COMMON:
-                continue
-            if key in _HEADERS and not equals:
-                assignments = parsed.begin(key[1:-1], number)
-                continue
-            if key and key[0] not in "[ \t" and key[-1] not in BLANKS:
-                continue  # a comment, or not wanted
         line = logical.strip(BLANKS)
-        if not line or line[0] in "#;":
+        first = line[:1]
+        if first in "#;":  # or ""
             continue
         if doubtful and (reason := _unacceptable(line)):
             parsed.broken = (number, reason)
             return parsed
-        if line[0] == "[":
+        if first == "[":
             if line == "[]" or (line[-1] == "]" and not UNSAFE.isdisjoint(line[1:-1])):
                 parsed.untold = (number, f"whether {line[:80]!r} is a section depends on the release: mend it")
                 return parsed
@@ -111,13 +101,40 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
     return parsed
 
 
+def _parse_plain(text: str, wanted: frozenset[str]) -> Parsed | None:
+    """As parse() does it, sooner, where every line is as nearly all lines are; None where one is not.
+
+    Sections without wanted assignments are left out.
+    """
+    parsed = Parsed()
+    header: tuple[str, int] | None = None
+    assignments: list[tuple[str, str, int]] | None = None
+    for number, line in _logical_lines(text):
+        if not line:
+            continue
+        key, equals, value = line.partition("=")
+        if key in wanted:
+            if equals and header:
+                if assignments is None:
+                    assignments = parsed.begin(*header)
+                assignments.append((key, value.strip(BLANKS), number))
+        elif key in _COMMON:
+            continue
+        elif key in _HEADERS and not equals:
+            header = key[1:-1], number
+            assignments = None
+        elif not key or key[0] in "[ \t" or (key[-1] in BLANKS and key[0] not in "#;"):
+            return None
+    return parsed
+
+
 def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
     """Lines with their continuations, as (number of the first line, text). Comments and blank lines may be left."""
     if "\r" in text or "\0" in text:
         text = text.replace("\r\n", "\n").replace("\n\r", "\n").replace("\r", "\n").replace("\0", "\n")
     if text.startswith("\ufeff"):
         text = text[1:]
-    if "\\\n" not in text and not text.endswith("\\"):
+    if "\\" not in text or not ("\\\n" in text or text.endswith("\\")):
         return enumerate(text.split("\n"), 1)
     return _join_lines(text)
 
@@ -165,6 +182,8 @@ def _valid_text(text: str) -> bool:
 
 def words(value: str) -> list[str]:
     """A list as systemd splits it: at blanks alone, not at whatever Unicode calls a space."""
+    if value and " " not in value and "\t" not in value:
+        return [value]
     return [word for word in value.replace("\t", " ").split(" ") if word]
 
 

@@ -14,7 +14,7 @@ class Tree:
 
     files: text by path; units lie at the top, drop-ins in UNIT.d/. early: text by name of units that must come before
     those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives.
-    digest: eight hexadecimal digits that tell one tree from another, once it is sealed. needs: the names of trees
+    digest: hexadecimal digits that tell one tree from another, once it is sealed. needs: the names of trees
     without which this one is of no use.
     """
 
@@ -30,11 +30,11 @@ class Tree:
         self.links: dict[str, str] = {}
 
     def seal(self) -> None:
-        """Set the digest: all of it as one number, modulo a prime (2^30 - 35), which needs nothing imported."""
-        files = (*self.files.items(), *self.early.items())
-        texts = [self.record, *(text for pair in files for text in pair)]
+        """Set the digest: all of it as one number, and of that the hash, the remainder by a prime (sys.hash_info) that
+        is the same in each process and release. Nothing need be imported for it."""
+        texts = (self.record, *self.files, *self.files.values(), *self.early, *self.early.values())
         number = int.from_bytes("\n".join(texts).encode("utf-8", "surrogateescape"), "big")
-        self.digest = f"{number % 1073741789:08x}"
+        self.digest = f"{hash(number):016x}"
 
 
 class Plan:

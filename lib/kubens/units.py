@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubens import command, names, syntax
 from kubens.config import EXEC_SETTINGS
-from kubens.files import byte_order, why
+from kubens.files import in_byte_order, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,21 +33,24 @@ class Unit:
     """A unit as systemd would load it.
 
     name: its real name, under which drop-ins of ours are filed. path: its fragment. dropins: the files applied after
-    it, in order. service, unit: assignments of [Service], of a socket [Socket], and of [Unit] by key, in the order
-    applied. commands: what those of an Exec*= setting amount to, for execs.commands() to keep.
+    it, in order. section: its own, "Service" or "Socket". service, unit: assignments of that and of [Unit] by key, in
+    the order applied. commands: what those of an Exec*= setting amount to, for execs.commands() to keep.
+    plain: whether all its commands are, and it has no WorkingDirectory=.
     refused: (file, line, reason) where systemd itself would not load it. unreadable: (file, line, reason) where it
     might, and we cannot tell what.
     """
 
-    __slots__ = ("commands", "dropins", "name", "path", "refused", "service", "unit", "unreadable")
+    __slots__ = ("commands", "dropins", "name", "path", "plain", "refused", "section", "service", "unit", "unreadable")
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
         self.path = path
         self.dropins: list[str] = []
+        self.section = "Socket" if name.endswith(".socket") else "Service"
         self.service: dict[str, list[Setting]] = {}
         self.unit: dict[str, list[Setting]] = {}
         self.commands: dict[str, list[Command]] = {}
+        self.plain = True
         self.refused: tuple[str, int, str] | None = None
         self.unreadable: tuple[str, int, str] | None = None
 
@@ -77,6 +80,8 @@ class Units:
         self._defined: dict[str, str] = {}
         # directory → the names of the drop-ins in it
         self._listed: dict[str, list[str]] = {}
+        # a type of units → the directories of drop-ins that all of it have
+        self._kinds: dict[str, list[tuple[str, str]]] = {}
 
     def load(self, name: str) -> Unit | None:
         """The unit of that name or alias; None where there is none, or a mask."""
@@ -99,10 +104,11 @@ class Units:
 
     def _load(self, name: str) -> Unit | None:
         lookup = self.lookup
-        path = lookup.fragment(name)
-        if not path:
-            return None
-        plain = lookup.has_one_name(name, path)
+        path = plain = lookup.plain_fragment(name)
+        if not plain:
+            path = lookup.fragment(name)
+            if not path:
+                return None
         unit = Unit(name if plain else lookup.real_name(name, path), path)
         if not self._apply(unit, path, fragment=True):
             return None
@@ -123,17 +129,22 @@ class Units:
 
     def _find_dropins(self, unit: Unit, unit_names: list[str]) -> list[str]:
         """The drop-ins of all names, by basename: the first directory wins, then byte order."""
-        owners = (*unit_names, names.suffix(unit.name))
-        found = [(owner, directory) for owner in owners for directory in self.lookup.dropin_directories(owner)]
+        kind = names.suffix(unit.name)
+        of_kind = self._kinds.get(kind)
+        if of_kind is None:
+            of_kind = self._kinds[kind] = [(kind, directory) for directory in self.lookup.dropin_directories(kind)]
+        found = []
+        for owner in unit_names:
+            for directory in self.lookup.dropin_directories(owner):
+                found.append((owner, directory))
+        found += of_kind
+        if len(found) == 1 and found[0][0] == unit.name:
+            owner, directory = found[0]
+            return [f"{directory}/{entry}" for entry in self._conf_files(unit, owner, directory)]
         chosen: dict[str, str] = {}
         by_name: dict[str, str] = {}
         for owner, directory in found:
-            try:
-                entries = self._conf_files(directory, owner == unit.name)
-            except OSError as error:
-                if unit.unreadable is None:
-                    unit.unreadable = (directory, 0, why(error))
-                continue
+            entries = self._conf_files(unit, owner, directory)
             if entries and owner != unit.name and names.kind(owner) == names.INSTANCE and unit.path[-9:-8] == "@":
                 # 247 does not take them where the instance has no file of its own, later releases do.
                 unit.unreadable = (
@@ -149,15 +160,19 @@ class Units:
                     # Two of the unit's names bring one file name: systemd's choice depends on a hash.
                     reason = f"also in {directory}: which of the two applies is not defined, rename one"
                     unit.unreadable = (chosen[entry], 0, reason)
-        order = sorted(chosen, key=byte_order) if len(found) > 1 else chosen
-        return [chosen[entry] for entry in order]
+        return [chosen[entry] for entry in in_byte_order(chosen)]
 
-    def _conf_files(self, directory: str, only_once: bool) -> list[str]:
-        """The names of the drop-ins in a directory, in byte order. only_once: whether nobody will ask again."""
+    def _conf_files(self, unit: Unit, owner: str, directory: str) -> list[str]:
+        """The names of the drop-ins in a directory, in byte order. owner: whose it is, the unit's own or not."""
         entries = self._listed.get(directory)
         if entries is None:
-            entries = self._root.files(directory, ".conf")
-            if not only_once:
+            try:
+                entries = self._root.files(directory, ".conf")
+            except OSError as error:
+                if unit.unreadable is None:
+                    unit.unreadable = (directory, 0, why(error))
+                return []
+            if owner != unit.name:  # others will ask again
                 self._listed[directory] = entries
         return entries
 
@@ -180,38 +195,13 @@ class Units:
             if not fragment and unit.name not in path:
                 # Of a directory that other units have as well.
                 self._parsed[path] = parsed
-        own = "Socket" if unit.name.endswith(".socket") else "Service"
         for section in parsed.sections:
-            if not section.assignments:
-                continue
-            if section.name == own:
-                into = unit.service
-            elif section.name == "Unit":
-                into = unit.unit
-            else:
-                continue
-            for key, value, line in section.assignments:
-                setting = Setting(value, path, line)
-                reason = _take(key, setting) if value and key in _WITH_SYNTAX and into is unit.service else ""
-                if reason:
-                    if reason == IGNORED:
-                        continue
-                    # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
-                    if key not in _KNOWN_TO_ALL:
-                        unit.unreadable = (
-                            path,
-                            line,
-                            f"{key}= is not known to every release of systemd, and {reason}; remove it",
-                        )
-                    elif fragment:
-                        unit.refused = (path, line, f"{key}={value}: {reason}")
-                    elif setting.commands:
-                        into.setdefault(key, []).append(setting)
+            if section.name == unit.section:
+                if not _add(unit, section.assignments, path, fragment):
                     return True
-                if key in into:
-                    into[key].append(setting)
-                else:
-                    into[key] = [setting]
+            elif section.name == "Unit":
+                for key, value, line in section.assignments:
+                    unit.unit.setdefault(key, []).append(Setting(value, path, line))
         if parsed.untold and unit.unreadable is None:
             unit.unreadable = (path, *parsed.untold)
         if parsed.broken and fragment:
@@ -224,18 +214,43 @@ _WITH_SYNTAX = frozenset((*EXEC_SETTINGS, "WorkingDirectory"))
 _KNOWN_TO_ALL = _WITH_SYNTAX - {"ExecReloadPost"}
 
 
-def _take(key: str, setting: Setting) -> str:
+def _add(unit: Unit, assignments: list[tuple[str, str, int]], path: str, fragment: bool) -> bool:
+    """Add what stands in a unit's own section. False where systemd gives up on the rest of the file."""
+    into = unit.service
+    for key, value, line in assignments:
+        setting = Setting(value, path, line)
+        reason = _take(unit, key, setting) if value and key in _WITH_SYNTAX else ""
+        if reason:
+            if reason == IGNORED:
+                continue
+            # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
+            if key not in _KNOWN_TO_ALL:
+                reason = f"{key}= is not known to every release of systemd, and {reason}; remove it"
+                unit.unreadable = (path, line, reason)
+            elif fragment:
+                unit.refused = (path, line, f"{key}={value}: {reason}")
+            elif setting.commands:
+                into.setdefault(key, []).append(setting)
+            return False
+        if key in into:
+            into[key].append(setting)
+        else:
+            into[key] = [setting]
+    return True
+
+
+def _take(unit: Unit, key: str, setting: Setting) -> str:
     """Parse a value with a syntax of its own, not empty. Why systemd stops reading there (-ENOEXEC), or IGNORED."""
     value = setting.value
     if key != "WorkingDirectory":
-        setting.commands, bad = command.parse(value)
-        for one in setting.commands:
-            one.file = setting.file
-            one.line = setting.line
-        if bad is not None and bad.fatal:
-            return str(bad)
-    else:
-        directory = value[1:] if value.startswith("-") else value
-        if directory and directory != "~" and (directory[0] not in "/%" or ".." in directory.split("/")):
-            return IGNORED if value.startswith("-") else "not an absolute path without .."
+        setting.commands, bad = command.parse(value, setting.file, setting.line)
+        if len(setting.commands) != 1 or not setting.commands[0].plain:
+            unit.plain = False
+            if bad is not None and bad.fatal:
+                return str(bad)
+        return ""
+    unit.plain = False
+    directory = value[1:] if value.startswith("-") else value
+    if directory and directory != "~" and (directory[0] not in "/%" or ".." in directory.split("/")):
+        return IGNORED if value.startswith("-") else "not an absolute path without .."
     return ""

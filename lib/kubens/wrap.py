@@ -21,10 +21,6 @@ _DROPIN = DROPIN.encode()
 
 NSENTER = "/usr/bin/nsenter"
 
-# Sets argv[0] and touches nothing else. bash, where there is no perl, leaves SHLVL=0 in the environment.
-_PERL = "exec { shift @ARGV } @ARGV or exit 127"
-_BASH = 'unset PWD OLDPWD; path=$1; shift; exec -a "$1" -- "$path" "${@:2}"'
-
 # Specifiers that cannot bring a slash with them.
 _FLAT_SPECIFIERS = frozenset("inNpjmbHl%")
 
@@ -43,13 +39,10 @@ def refusals(unit: Unit, mode: str, namespace: MountNamespace, inventory: Invent
             continue
         found.append(_obstacle(obstacle, unit))
     # Of commands that cannot be told there is nothing more to say.
-    for key in namespace.wrap_commands if mode == WRAP and not untold else ():
-        found += _bad_commands(unit, key, namespace, inventory)
-    directory = working_directory(unit).lstrip("-")
-    if mode == WRAP and directory.startswith("~"):
-        setting = unit.service["WorkingDirectory"][-1]
-        reason = f"WorkingDirectory={setting.value} cannot be told inside: write the directory itself"
-        found.append(Finding(ERROR, setting.file, setting.line, unit.name, reason))
+    if mode == WRAP and not unit.plain and not untold:
+        from kubens import unplain
+
+        found += unplain.refusals(unit, namespace, inventory)
     return found
 
 
@@ -62,51 +55,10 @@ def _obstacle(obstacle: Obstacle, unit: Unit) -> Finding:
     return Finding(ERROR, setting.file, setting.line, unit.name, reason)
 
 
-def _bad_commands(unit: Unit, key: str, namespace: MountNamespace, inventory: Inventory) -> list[Finding]:
-    found = []
-    for command in execs.commands(unit, key):
-        reason = _bad_command(command, unit, namespace, inventory)
-        if reason:
-            found.append(Finding(ERROR, command.file, command.line, unit.name, f"{key}={command.program}: {reason}"))
-    return found
-
-
-def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:
-    if command.program.rpartition("/")[2] == "nsenter" and namespace.pin in command.arguments:
-        return "enters by itself already: list it in Env=, or take nsenter out of it"
-    if (command.arguments or command.argv0)[-1:] in (" ", "\t"):
-        return "the blank at the end of its last argument would be lost: quote it"
-    if command.argv0.startswith("$") and command.expands_variables:
-        return "which argv[0] a variable gives, if any, is not known: write the name itself"
-    if "=" in command.program and working_directory(unit).startswith("-"):
-        return "a program with = in its path cannot be run in a WorkingDirectory=-: link it to another name"
-    if not command.program.startswith("/"):
-        search = execs.search_path(unit)
-        if "%" in command.program:
-            return "a program without a slash and with specifiers cannot be told: write its path"
-        if not execs.is_plain(search):
-            return f"ExecSearchPath={search} is not made of plain absolute paths: write the program's path"
-        if not inventory.programs.get((command.program, search)):
-            return "the program is nowhere in the search path: write its path"
-    if execs.is_renamed(command) and not _renamer(inventory):
-        return "its argv[0] can only be kept with perl or bash, and neither is installed: install one"
-    return ""
-
-
-def _renamer(inventory: Inventory) -> str:
-    return inventory.tools.get("perl") or inventory.tools.get("bash") or ""
-
-
-def working_directory(unit: Unit) -> str:
-    """WorkingDirectory= where it means anything but "/"."""
-    value = unit.last("WorkingDirectory")
-    return "" if value in ("/", "-/") else value
-
-
 def losses(unit: Unit, mode: str, namespace: MountNamespace) -> tuple[list[tuple[str, str]], list[Finding]]:
     """With AllowSandboxLoss=: the assignments that take the obstacles away, and what to say about each."""
     settings, findings = [], []
-    for obstacle in sandbox.obstacles(unit) if namespace.allow_sandbox_loss else ():
+    for obstacle in sandbox.obstacles(unit):
         if obstacle.neutral is None or (mode == ENV and obstacle.reason is sandbox.DOMAIN):
             continue
         settings.append(obstacle.neutral)
@@ -142,19 +94,17 @@ def dropin_name(last: str) -> str:
         return ""
 
 
-def dropin(
-    unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory, bond: list[tuple[str, str]]
-) -> str:
-    """The text of a member's drop-in, of which bond is what they all have. The unit has no refusals.
+def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory, bond: str) -> str:
+    """The text of a member's drop-in, of which bond is the part that they all have. The unit has no refusals.
 
     Raises escape.Unwritable.
     """
-    service, _ = losses(unit, member.mode, namespace)
+    service = losses(unit, member.mode, namespace)[0] if namespace.allow_sandbox_loss else []
     if member.mode == ENV:
         service += render.environment(namespace)
     else:
         service += _wrapped(unit, namespace, inventory)
-    return render.text(f"{member.file}:{member.line}", (("Unit", bond), ("Service", service)))
+    return render.text(f"{member.file}:{member.line}", (("Service", service),), bond)
 
 
 def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> list[tuple[str, str]]:
@@ -170,7 +120,7 @@ def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> lis
     if sandbox.wants_private_mounts_off(unit):
         settings.append(("PrivateMounts", "no"))
     if first is not None and not unit.last("SyslogIdentifier"):
-        identifier = first.program[first.program.rindex("/") + 1 :] if "/" in first.program else first.program
+        identifier = first.program.rpartition("/")[2]
         if _is_flat(identifier):
             settings.append(("SyslogIdentifier", identifier))
     return settings
@@ -184,53 +134,23 @@ def _is_flat(text: str) -> bool:
 def fronts(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> list[str]:
     """The programs that are executed one after the other before the command's own."""
     found = [NSENTER] if namespace.when_missing != "host" else [inventory.kubensenter, NSENTER]
-    directory = working_directory(unit)
-    if directory:
-        tool = "sh" if directory.startswith("-") else "unshare" if "=" in command.program else "env"
-        found.append(inventory.tools[tool])
-    if execs.is_renamed(command):
-        found.append(_renamer(inventory))
+    if not unit.plain:
+        from kubens import unplain
+
+        found += unplain.fronts(command, unit, inventory)
     return found
 
 
 def _line(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:
     """The command with nsenter in front of it."""
-    words: list[str] = []
     if namespace.when_missing == "host":
-        words += [inventory.kubensenter, "-n", namespace.name, "--"]
+        front = f"{inventory.kubensenter} -n {namespace.name} -- "
     else:
-        words += [NSENTER, f"--mount={namespace.pin}"]
-
-    def literal(text: str) -> str:
-        # Specifiers go on meaning what they mean in the program's place; variables were never expanded there.
-        return escape.raw_word(text.replace("$", "$$") if command.expands_variables else text)
-
-    directory = working_directory(unit)
-    if directory.startswith("-"):
-        script = 'cd -- "$0" 2>/dev/null; exec env -u OLDPWD -u PWD -u SHLVL -u _ -- "$@"'
-        words += [inventory.tools["sh"], "-c", literal(script), literal(directory[1:])]
-    elif directory and "=" in command.program:
-        # env(1) would take the program for an assignment.
-        words += [inventory.tools["unshare"], literal(f"--wd={directory}"), "--"]
-    elif directory:
-        words += [inventory.tools["env"], "-C", literal(directory)]
-    program = command.program
-    argv0 = command.argv0
-    if "$" in program and command.expands_variables and not argv0:
-        # Of the path nothing is expanded, of argv[0] everything.
-        argv0 = escape.raw_word(program)
-    if not program.startswith("/"):
-        # systemd hands the short name on as argv[0].
-        argv0 = argv0 or literal(program)
-        program = inventory.programs[program, execs.search_path(unit)]
-    if not argv0:
-        words.append(literal(program))
-    elif inventory.tools.get("perl"):
-        words += [inventory.tools["perl"], "-e", literal(_PERL), literal(program), argv0]
+        front = f"{NSENTER} --mount={namespace.pin} "
+    if unit.plain:
+        own = f"{command.program} {command.arguments}" if command.arguments else command.program
     else:
-        words += [inventory.tools["bash"], "-pc", literal(_BASH), "bash", literal(program), argv0]
-    if command.arguments:
-        words.append(command.arguments)
-    line = command.marks + " ".join(words)
-    # A backslash at the end of a line would join the next one to it. The blank that kept it from that is stripped.
-    return line + " " if line.endswith("\\") else line
+        from kubens import unplain
+
+        own = unplain.line(command, unit, inventory)
+    return command.marks + front + own

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from kubens.config import NETNS_DIRECTORY
-from kubens.files import Root, byte_order
+from kubens.files import Root, in_byte_order
 from kubens.finding import ERROR, NOTICE, Finding
 
 _SHELL_FILES = (".sh", ".conf")
@@ -17,7 +17,7 @@ _TIMEOUT = 10
 def findings(root: Root) -> list[Finding]:
     """Syntax errors in /etc/conf.d/netns. Nothing of what is written there is executed."""
     try:
-        entries = sorted(root.names(NETNS_DIRECTORY), key=byte_order)
+        entries = in_byte_order(root.names(NETNS_DIRECTORY))
     except OSError:
         return []  # a finding of the generator's own
     paths = [f"{NETNS_DIRECTORY}/{name}" for name in entries if name.endswith(_SHELL_FILES) and name[0] != "."]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import kubens
 from kubens import netns, netns_units
 from kubens.config import NETNS_DIRECTORY, Configuration
-from kubens.files import Root, byte_order
+from kubens.files import Root, in_byte_order
 from kubens.finding import WARNING, Finding
 from kubens.pods import hostunits
 from kubensctl.failure import Failure
@@ -55,7 +55,7 @@ def for_networks(root: Root, configuration: Configuration, kinds: tuple[str, ...
             for name in (f"{kind}.sh", *(("nft.rules",) if kind == "nft" else ())):
                 made[f"{_TYPES}/{name}"] = (0o644, _own(f"conf/netns/{name}", f"netns/{name}"))
     findings = []
-    for name in sorted(configuration.netns_files, key=byte_order):
+    for name in in_byte_order(configuration.netns_files):
         path = f"{NETNS_DIRECTORY}/{name}"
         if root.is_file(path):
             made[path] = _read(root, path)
@@ -73,7 +73,7 @@ def for_networks(root: Root, configuration: Configuration, kinds: tuple[str, ...
 
 def _etc_files(root: Root, namespace: str) -> list[str]:
     directory = f"{netns.ETC}/{namespace}"
-    return [f"{directory}/{name}" for name in sorted(root.names(directory), key=byte_order)]
+    return [f"{directory}/{name}" for name in in_byte_order(root.names(directory))]
 
 
 def etc_words(root: Root, configuration: Configuration) -> list[str]:

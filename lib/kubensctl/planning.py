@@ -8,7 +8,7 @@ from typing import Union
 
 from kubens import boot, config, inventory, names, plan, write
 from kubens.config import Configuration, Member, MountNamespace
-from kubens.files import SIZE_MAX, Root, byte_order
+from kubens.files import SIZE_MAX, Root, in_byte_order
 from kubens.finding import ERROR, Finding
 from kubens.inventory import Inventory
 from kubens.lookup import Lookup
@@ -116,7 +116,7 @@ class Planned:
                     directory, _, name = path.partition("/")
                     if directory == f"{unit_name}.d":
                         found[name] = (path, text)
-        return dict(found[name] for name in sorted(found, key=byte_order))
+        return dict(found[name] for name in in_byte_order(found))
 
     def dropin(self, unit: Unit, namespace: Configured) -> tuple[str, str] | None:
         """That of them which is for this namespace: its path, and its text."""
