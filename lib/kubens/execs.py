@@ -12,15 +12,12 @@ if TYPE_CHECKING:
 
 def commands(unit: Unit, key: str) -> list[Command]:
     """The effective commands of one setting, in order."""
-    found = unit.commands.get(key)
-    if found is None:
-        found = []
-        for setting in unit.service.get(key, ()):
-            if setting.value:
-                found += setting.commands
-            else:
-                found = []
-        unit.commands[key] = found
+    found: list[Command] = []
+    for setting in unit.service.get(key, ()):
+        if setting.value:
+            found += setting.commands
+        else:
+            found = []
     return found
 
 

@@ -34,13 +34,13 @@ class Unit:
 
     name: its real name, under which drop-ins of ours are filed. path: its fragment. dropins: the files applied after
     it, in order. section: its own, "Service" or "Socket". service, unit: assignments of that and of [Unit] by key, in
-    the order applied. commands: what those of an Exec*= setting amount to, for execs.commands() to keep.
+    the order applied.
     plain: whether all its commands are, and it has no WorkingDirectory=.
     refused: (file, line, reason) where systemd itself would not load it. unreadable: (file, line, reason) where it
     might, and we cannot tell what.
     """
 
-    __slots__ = ("commands", "dropins", "name", "path", "plain", "refused", "section", "service", "unit", "unreadable")
+    __slots__ = ("dropins", "name", "path", "plain", "refused", "section", "service", "unit", "unreadable")
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
@@ -49,7 +49,6 @@ class Unit:
         self.section = "Socket" if name.endswith(".socket") else "Service"
         self.service: dict[str, list[Setting]] = {}
         self.unit: dict[str, list[Setting]] = {}
-        self.commands: dict[str, list[Command]] = {}
         self.plain = True
         self.refused: tuple[str, int, str] | None = None
         self.unreadable: tuple[str, int, str] | None = None
