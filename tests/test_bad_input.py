@@ -195,6 +195,24 @@ CASES: dict[str, Case] = {
             NOT_WRAPPED,
         ],
     ),
+    "unit: program of a name that no file has": (
+        unit(f"[Service]\nExecStart=/bin/{'x' * 256} y\n"),
+        [
+            f"error: {UNIT}:2: bad.service: what systemd would run cannot be told: "
+            f"ExecStart=/bin/{'x' * 35}… may be longer than a path can be: write a shorter one",
+            NOT_WRAPPED,
+        ],
+    ),
+    "unit: program of the longest name": (unit(f"[Service]\nExecStart=/bin/{'x' * 255} y\n"), []),
+    "unit: directory of many names": (unit(f"{SLEEP}WorkingDirectory=-/{'%n/' * 30}x\n"), []),
+    "unit: directory of a name that no directory has": (
+        unit(f"{SLEEP}WorkingDirectory=/{'%n' * 30}/x\n"),
+        [
+            f"error: {UNIT}:3: bad.service: what systemd would run cannot be told: "
+            f"WorkingDirectory=/{'%n' * 19}%… may be longer than a path can be: write a shorter one",
+            NOT_WRAPPED,
+        ],
+    ),
     "service listed twice": (
         night("Wrap=other\nWrap=other.service\n"),
         [f"warning: {CONF}:4: other.service: listed twice, first at {CONF}:3: remove one"],

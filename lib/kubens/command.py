@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # What is no prefix up to 262, and begins no path; "$" and "%" begin what is expanded.
 UNKNOWN_PREFIXES = frozenset("#&()*,;<=>?[]^`{}~")
+# What is shorter is no longer than a name of a file can be, however many bytes each character has.
+LONG = 64
 
 
 class Command:
@@ -52,7 +54,7 @@ def parse(value: str, file: str = "", line: int = 0) -> tuple[list[Command], Bad
     if text[:1] == "/" and text.isprintable() and not ('"' in text or "'" in text or "\\" in text or ";" in text):
         # Nearly every line is one path and its arguments, in which there is nothing to unquote or to refuse.
         program, _, arguments = text.partition(" ")
-        if program[-1] != "/":
+        if program[-1] != "/" and len(program) < LONG:
             plain = not ("%" in text or "$" in program or "=" in program or program.endswith((".", "/nsenter")))
             return [Command(mark, program, "", arguments.strip(" "), file, line, plain)], None
     from kubens import commandline

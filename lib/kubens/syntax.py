@@ -180,6 +180,18 @@ def _valid_text(text: str) -> bool:
     return True
 
 
+# limits.h: of a path, with the byte at its end, and of each name in it.
+_PATH_MAX, _NAME_MAX = 4096, 255
+
+
+def is_too_long(path: str, specifier: int = 1) -> bool:
+    """Whether no file can have the path, as path_is_valid() has it. specifier: how many bytes each "%" may become."""
+    lengths = [
+        len(name.encode("utf-8", "surrogateescape")) + name.count("%") * (specifier - 1) for name in path.split("/")
+    ]
+    return max(lengths) > _NAME_MAX or sum(lengths) + len(lengths) > _PATH_MAX
+
+
 def words(value: str) -> list[str]:
     """A list as systemd splits it: at blanks alone, not at whatever Unicode calls a space."""
     if value and " " not in value and "\t" not in value:

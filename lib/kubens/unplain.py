@@ -6,7 +6,7 @@ Loaded for units of which command.Command.plain is not true of all that they run
 from __future__ import annotations
 
 from kubens import escape, execs, syntax
-from kubens.command import UNKNOWN_PREFIXES
+from kubens.command import LONG, UNKNOWN_PREFIXES
 from kubens.config import EXEC_SETTINGS
 from kubens.finding import ERROR, Finding
 
@@ -25,6 +25,8 @@ _BASH = 'unset PWD OLDPWD; path=$1; shift; exec -a "$1" -- "$path" "${@:2}"'
 
 # What every release from 247 to 262 knows; of any other a line is refused or not, depending on the release.
 _SPECIFIERS = frozenset("abcfghijlmnoprstuvwBCEGHIJLNPRSTUVW")
+# None of them brings more bytes to a name, but those of the unit's name.
+_SPECIFIER_MAX = 64
 # An instance's name decides what these make of a path: nothing, slashes, characters that none may have.
 _OF_INSTANCE = frozenset("iIjJfP")
 
@@ -38,6 +40,8 @@ def untold(unit: Unit) -> tuple[str, int, str] | None:
                 reason = _untold_commands(setting)
                 if not reason and "%" in setting.value:
                     reason = _untold_specifiers(key, setting, unit.name)
+                if not reason and _may_be_too_long(setting, unit.name):
+                    reason = f"{key}={setting.value[:40]}… may be longer than a path can be: write a shorter one"
                 if reason:
                     return setting.file, setting.line, reason
     return None
@@ -67,6 +71,13 @@ def _untold_specifiers(key: str, setting: Setting, name: str) -> str:
             if letter in _OF_INSTANCE or (letter in "nNp" and "\\" in name):
                 return f"%{letter} in the program's path may bring anything: write the path itself"
     return ""
+
+
+def _may_be_too_long(setting: Setting, name: str) -> bool:
+    """Of such, some releases of systemd take the program or the directory, and some do not."""
+    paths = [command.program for command in setting.commands] or [setting.value.lstrip("-")]
+    longest = max(_SPECIFIER_MAX, len(name))
+    return any(("%" in path or len(path) >= LONG) and syntax.is_too_long(path, longest) for path in paths)
 
 
 def _specifiers(text: str) -> list[str]:

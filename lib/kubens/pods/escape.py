@@ -5,6 +5,7 @@ Characters are checked here too, so that what is built by hand is held to the sa
 
 from __future__ import annotations
 
+from kubens import syntax
 from kubens.pods.errors import PodError
 
 UNIT_NAME_MAX = 255
@@ -12,9 +13,6 @@ UNIT_NAME_MAX = 255
 
 LINE_MAX = 1024 * 1024 - 1
 """Longest line of a unit file in bytes; systemd refuses the whole file otherwise."""
-
-PATH_MAX = 4095
-NAME_MAX = 255
 
 _AC_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _PLAIN_IN_UNIT_NAME = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
@@ -91,7 +89,7 @@ def target(path: str) -> str:
         raise PodError(f"{path!r} has a component `..`; write the path without it")
     if has_control(path) or not is_utf8(path):
         raise PodError(f"{path!r} has a control character or is not UTF-8; rename the file")
-    if len(path.encode()) > PATH_MAX or max(len(part.encode()) for part in path.split("/")) > NAME_MAX:
+    if syntax.is_too_long(path):
         raise PodError(f"{path[:40]!r}… is longer than a path can be")
     if path.endswith(("\\", " ")):
         raise PodError(f"{path!r} ends with a backslash or a blank, which no unit can hold; rename the file")

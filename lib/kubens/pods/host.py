@@ -191,6 +191,8 @@ def check(pod: HostPod) -> None:
                 raise ManifestError(app.where, f"{number} is the id of nobody, and cannot be anybody's")
         for name, value in app.environment.items():
             _check_variable(app, name, value)
+        if syntax.is_too_long(app.directory):
+            raise ManifestError(app.where, f"{app.directory[:40]!r}… is longer than a directory can be")
         for command in (app.exec, *(command for _, command in app.handlers)):
             _check_command(app, command)
     for app in pod.apps:
@@ -218,6 +220,8 @@ def _check_command(app: HostApp, command: list[str]) -> None:
     if not syntax.UNSAFE.isdisjoint(program) or program.endswith(("/", "/.", "/..")) or program in (".", ".."):
         reason = f"{program[:80]!r} is no program for systemd: it wants no quotes, backslashes or control characters"
         raise ManifestError(app.where, reason)
+    if syntax.is_too_long(program):
+        raise ManifestError(app.where, f"{program[:40]!r}… is longer than the path of a program can be")
 
 
 def _check_mount(mount: HostMount) -> None:
