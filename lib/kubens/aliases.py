@@ -45,18 +45,27 @@ def ambiguity(lookup: Lookup, name: str, path: str) -> str:
     if instance and file == name:
         template = names.template_of(name)
         shared = lookup.find(template)
-        for alias in _leading_to(lookup, template) if "/" in shared else ():
-            other = names.with_instance(alias, instance) if names.kind(alias) == names.TEMPLATE else alias
-            if names.instance_of(other) == instance and lookup.find(other) == shared:
+        for other in _instances(lookup, template, instance) if "/" in shared else ():
+            if lookup.find(other) == shared:
                 return f"{other} would be known by this name, too, but has the file {shared}: link it to {name}"
-    links = lookup.links_by_target(names.suffix(file))
-    target = (lookup.root.link(path) or "") if lookup.is_link(path) else ""
-    others = [alias for alias in links.get(file, ()) if alias != file and lookup.locate(alias).startswith("/")]
-    # The file's name is a name of the unit there.
-    if ((target and target.rpartition("/")[2] != file) or others) and 0 < lookup.release() < 250:
-        linked = f"the link to {target}" if not others else f"{others[0]}, a link to another file of that name,"
-        return f"systemd {lookup.release()} takes {linked} for an alias: link it under its own name"
+    if 0 < lookup.release < 250:
+        # The file's name is a name of the unit there.
+        others = _links_to_others(lookup, file)
+        target = (lookup.root.link(path) or "") if lookup.is_link(path) else ""
+        if others or (target and target.rpartition("/")[2] != file):
+            linked = f"{others[0]}, a link to another file of that name," if others else f"the link to {target}"
+            return f"systemd {lookup.release} takes {linked} for an alias: link it under its own name"
     return ""
+
+
+def _links_to_others(lookup: Lookup, file: str) -> list[str]:
+    """The names of links that say a file's name, and mean another file elsewhere."""
+    found = lookup.others.get(file)
+    if found is None:
+        links = lookup.links_by_target(names.suffix(file)).get(file, ())
+        found = [alias for alias in links if alias != file and lookup.locate(alias).startswith("/")]
+        lookup.others[file] = found
+    return found
 
 
 def instances_of(lookup: Lookup, listed: str) -> list[str]:
@@ -79,12 +88,10 @@ def instances_of(lookup: Lookup, listed: str) -> list[str]:
             if unit.startswith(own if unit == name else prefixes) and names.kind(unit) == names.INSTANCE:
                 instances.add(names.instance_of(unit))
     found: set[str] = set()
-    for instance in instances:
-        for one in aliases:
-            name = names.with_instance(one, instance) if one in templates else one
+    for one in aliases:
+        for name in [names.with_instance(one, instance) for instance in instances] if one in templates else [one]:
             # An alias's instance with a file of its own is nobody else's.
-            own_file = lookup.find(name).endswith(("/" + name, "masked"))
-            if names.instance_of(name) == instance and (one in (template, listed) or not own_file):
+            if one in (template, listed) or not lookup.find(name).endswith(("/" + name, "masked")):
                 found.add(_known_as(lookup, name))
     return in_byte_order(found)
 
@@ -102,12 +109,29 @@ def _aliases(lookup: Lookup, real: str) -> list[str]:
     """The names of links that lead to a unit."""
     if real not in lookup.links_by_target(names.suffix(real)) and "@" not in real:
         return []
-    found: list[str] = []
-    for name in _leading_to(lookup, real, names.template_of(real)):
-        path = lookup.resolve(name)
-        if path and lookup.real_name(name, path) == real:
-            found.append(name)
+    found = lookup.aliases.get(real)
+    if found is None:
+        instance = names.instance_of(real)
+        related = _instances(lookup, names.template_of(real), instance) if instance else []
+        found = lookup.aliases[real] = []
+        for name in (*related, *_leading_to(lookup, real, *related)):
+            path = lookup.resolve(name)
+            if path and lookup.real_name(name, path) == real:
+                found.append(name)
     return found
+
+
+def _instances(lookup: Lookup, template: str, instance: str) -> list[str]:
+    """What the aliases of a template make of an instance: that of each, and links of this name."""
+    family = lookup.families.get(template)
+    if family is None:
+        # Links by their instance; those of templates by "".
+        family = lookup.families[template] = {}
+        for alias in _leading_to(lookup, template):
+            if "@" in alias:
+                family.setdefault(names.instance_of(alias), []).append(alias)
+    made = [names.with_instance(alias, instance) for alias in family.get("", ())]
+    return [*made, *family.get(instance, ())]
 
 
 def _leading_to(lookup: Lookup, *targets: str) -> list[str]:

@@ -53,6 +53,12 @@ class Lookup:
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
         self._links: dict[str, dict[str, list[str]]] = {}
         self._shared: dict[str, list[str]] = {}
+        # What aliases.py has found out: template → instance → names of links that lead to it; a unit's real name → its
+        # aliases; a file's name → links that say it and mean another file.
+        self.families: dict[str, dict[str, list[str]]] = {}
+        self.aliases: dict[str, list[str]] = {}
+        self.others: dict[str, list[str]] = {}
+        self._release = -1
         self._index()
 
     def find(self, name: str) -> str:
@@ -126,8 +132,14 @@ class Lookup:
         self.places.setdefault(directory, {})[name] = False
         return True
 
+    @property
     def release(self) -> int:
         """The release of systemd that is installed, 0 where it does not show."""
+        if self._release < 0:
+            self._release = self._find_release()
+        return self._release
+
+    def _find_release(self) -> int:
         for directory in ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"):
             for name in self.root.files(directory, ".so"):
                 number = name[len("libsystemd-shared-") : -len(".so")].partition(".")[0]

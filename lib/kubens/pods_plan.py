@@ -82,7 +82,7 @@ class Pods:
     def _check_programs(self, pod: HostPod, lookup: Lookup) -> None:
         for app in pod.apps:
             for command in (app.exec, *(command for _, command in app.handlers)):
-                release = 0 if "/" in command[0] else lookup.release()
+                release = 0 if "/" in command[0] else lookup.release
                 if 0 < release < 250:
                     reason = f"systemd {release} looks for {command[0]!r} on the host: write where the tree has it"
                     raise ManifestError(app.where, reason)

@@ -108,7 +108,10 @@ class Units:
             path = lookup.fragment(name)
             if not path:
                 return None
-        unit = Unit(name if plain else lookup.real_name(name, path), path)
+            real = lookup.real_name(name, path)
+            if real != name and lookup.fragment(real) == path:
+                return self.load(real)
+        unit = Unit(name if plain else real, path)
         if not self._apply(unit, path, fragment=True):
             return None
         unit_names = [name]
@@ -122,7 +125,7 @@ class Units:
         unit.dropins = self._find_dropins(unit, unit_names)
         for dropin in unit.dropins:
             self._apply(unit, dropin, fragment=False)
-        if "ExecSearchPath" in unit.service and 0 < lookup.release() < 250:
+        if "ExecSearchPath" in unit.service and 0 < lookup.release < 250:
             del unit.service["ExecSearchPath"]  # no setting yet
         return unit
 
@@ -228,7 +231,8 @@ def _add(unit: Unit, assignments: list[tuple[str, str, int]], path: str, fragmen
                 unit.unreadable = (path, line, reason)
             elif fragment:
                 unit.refused = (path, line, f"{key}={value}: {reason}")
-            elif setting.commands:
+            if setting.commands:
+                # What stands before it counts, or makes it doubtful whether systemd comes so far.
                 into.setdefault(key, []).append(setting)
             return False
         if key in into:
