@@ -32,7 +32,11 @@ TOOLS = {
 GUARD = "/usr/lib/kubens/kubens-guard"
 # Where kubelet has all pods, with the cgroup driver systemd.
 PODS = "kubepods.slice"
-NETWORK_FILE_SYSTEMS = "nfs,nfs4,cifs,smb3,ceph,glusterfs,fuse.glusterfs,fuse.sshfs,fuse.s3fs,9p"
+# Those of `systemd-analyze filesystems @network`, more of fstype_is_network(), and what containers bring.
+NETWORK_FILE_SYSTEMS = (
+    "afs,ceph,cifs,gfs,gfs2,ncp,ncpfs,nfs,nfs4,ocfs2,orangefs,pvfs2,smb3,smbfs,"
+    "davfs,fuse.davfs,glusterfs,fuse.glusterfs,lustre,fuse.sshfs,fuse.s3fs,9p"
+)
 
 
 def text(origin: str, sections: Sections, first: str = "") -> str:
