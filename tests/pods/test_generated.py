@@ -279,6 +279,12 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
         "$.volumes[0].source",
         "..",
     ),
+    "no character in a mount": (
+        appc(app("a", "/bin/a", mounts=[{"volume": "v", "path": "/a\ufffe"}]), volumes=volume()),
+        "$.apps[0].mounts[0].path",
+        "no text",
+    ),
+    "no character in a directory": (with_app(workingDirectory="/a\ufdd0"), "$.apps[0]", "Unicode has none of"),
     "a line in a source": (
         appc(app("a", "/bin/a", mounts=MOUNT), volumes=volume(source="/a\n[Mount]")),
         "$.volumes[0].source",

@@ -391,7 +391,7 @@ print(*sorted(set(sys.modules) - before))
     command = [sys.executable, "-I", "-S", "-c", code]
     shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     parts = ("errors", "escape", "jsontext", "manifest", "parser", "quantity")
-    loaded = ["__future__", "kubens", "kubens.pods", *("kubens.pods." + part for part in parts)]
+    loaded = ["__future__", "kubens", "kubens.pods", *("kubens.pods." + part for part in parts), "kubens.syntax"]
     assert shown.stdout.split() == loaded
 
 

@@ -87,8 +87,8 @@ def target(path: str) -> str:
         raise PodError("the path is empty")
     if ".." in path.split("/"):
         raise PodError(f"{path!r} has a component `..`; write the path without it")
-    if has_control(path) or not is_utf8(path):
-        raise PodError(f"{path!r} has a control character or is not UTF-8; rename the file")
+    if has_control(path) or not is_utf8(path) or any(map(is_noncharacter, path)):
+        raise PodError(f"{path!r} has a control character or is no text for systemd; rename the file")
     if syntax.is_too_long(path):
         raise PodError(f"{path[:40]!r}… is longer than a path can be")
     if path.endswith(("\\", " ")):
