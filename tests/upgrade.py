@@ -85,11 +85,12 @@ class Upgrade:
         self._freeze(True)
         lines = self._node.read("/var/log/dpkg.log").splitlines()[-1:]
         self.package = lines[0].split()[4 if " status " in lines[0] else 3] if lines else ""
-        if not self._node.run("systemctl", "is-system-running", check=False).stdout:
-            # The program, or its library, is being replaced itself.
+        shown = self._node.run("systemctl", "show", "--property=SubState", "upgrade", check=False)
+        if shown.returncode or not shown.stdout:
+            # The program, its library, or the system manager is being replaced itself.
             self.moments += 1
             return self.go_on()
-        return self._node.show("upgrade", "SubState")["SubState"] == "running"
+        return shown.stdout == "SubState=running\n"
 
     def _freeze(self, frozen: bool) -> None:
         group = self._node.tree / "sys/fs/cgroup/system.slice/upgrade.service/cgroup.freeze"
