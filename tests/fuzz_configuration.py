@@ -303,7 +303,7 @@ EXTENDED = {"service": "[Service]\nType=oneshot\nExecStart=/bin/true\n", "socket
 # What systemd may say of a text without the unit that it is for: what is installed, what else is there, and what the
 # unit itself says as well.
 EXCUSED = (
-    r": Command /|not loaded, socket cannot be started|Where= setting doesn't match|bad unit file"
+    r": Command .* is not executable: |not loaded, socket cannot be started|Where= setting doesn't match|bad unit file"
     r"|Ignoring unknown escape sequences|has more than one ExecStart=|Specifier '%.' used in unit configuration"
     # Of a newer release, like the unit's own.
     rf"|Unknown key (name )?'({'|'.join(sandbox.KEYS)})' in section '?\[?Service"
