@@ -48,13 +48,12 @@ def ambiguity(lookup: Lookup, name: str, path: str) -> str:
         for other in _instances(lookup, template, instance) if "/" in shared else ():
             if lookup.find(other) == shared:
                 return f"{other} would be known by this name, too, but has the file {shared}: link it to {name}"
-    if 0 < lookup.release < 250:
-        # The file's name is a name of the unit there.
-        others = _links_to_others(lookup, file)
-        target = (lookup.root.link(path) or "") if lookup.is_link(path) else ""
-        if others or (target and target.rpartition("/")[2] != file):
-            linked = f"{others[0]}, a link to another file of that name," if others else f"the link to {target}"
-            return f"systemd {lookup.release} takes {linked} for an alias: link it under its own name"
+    others = _links_to_others(lookup, file)
+    target = (lookup.root.link(path) or "") if lookup.is_link(path) else ""
+    # The file's name is a name of the unit there.
+    if (others or (target and target.rpartition("/")[2] != file)) and 0 < lookup.release < 250:
+        linked = f"{others[0]}, a link to another file of that name," if others else f"the link to {target}"
+        return f"systemd {lookup.release} takes {linked} for an alias: link it under its own name"
     return ""
 
 
