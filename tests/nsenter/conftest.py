@@ -100,7 +100,11 @@ def _children() -> dict[str, str]:
     """The commands of this process's children, by process id; those that have ended and were not waited for, too."""
     found = {}
     for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
+        try:
+            children = (task / "children").read_text().split()
+        except FileNotFoundError:
+            continue  # a thread that has ended meanwhile, and left its children to another
+        for child in children:
             found[child] = Path(f"/proc/{child}/cmdline").read_text()
     return found
 
