@@ -325,10 +325,10 @@ def _members(namespace: MountNamespace, mode: str, value: str, path: str, line: 
         return
     for word in syntax.words(value):
         unit = word if names.kind(word) else word + ".service"
-        if unit is not word and not names.kind(unit):
+        if not names.kind(unit):
             findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored: mend or remove it"))
             continue
-        if unit[-8:] != ".service":
+        if not unit.endswith(".service"):
             findings.append(
                 Finding(ERROR, path, line, unit, "not a service, ignored: remove it, only services run commands")
             )

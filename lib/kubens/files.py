@@ -53,13 +53,9 @@ class Root:
                 return None
             raise OSError(error.errno, _reason(error)) from None
         try:
-            data = posix.read(descriptor, _SHORT)
+            data = _read_first(descriptor)
             if not 0 < len(data) < _SHORT:
                 data += _read_rest(descriptor, size_max, len(data))
-        except OSError as error:
-            if error.errno not in (_AGAIN, _IS_A_DIRECTORY):
-                raise
-            data = _read_rest(descriptor, size_max, 0)
         finally:
             posix.close(descriptor)
         return data.decode("utf-8", "surrogateescape")
@@ -195,6 +191,16 @@ def _reason(error: OSError) -> str:
 def _entries(directory: Any) -> dict[str, bool]:
     with posix.scandir(directory) as found:
         return {entry.name: entry.is_symlink() for entry in found}
+
+
+def _read_first(descriptor: int) -> bytes:
+    """As much as most files have; nothing where only a regular file would have given something."""
+    try:
+        return posix.read(descriptor, _SHORT)
+    except OSError as error:
+        if error.errno not in (_AGAIN, _IS_A_DIRECTORY):
+            raise
+        return b""
 
 
 def _read_rest(descriptor: int, size_max: int, done: int) -> bytes:

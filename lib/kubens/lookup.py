@@ -52,6 +52,7 @@ class Lookup:
         self._ids: dict[str, str] = {}
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
         self._links: dict[str, dict[str, list[str]]] = {}
+        # what _of_beginning() has found
         self._shared: dict[str, list[str]] = {}
         # What aliases.py has found out: template → instance → names of links that lead to it; a unit's real name → its
         # aliases; a file's name → links that say it and mean another file.
@@ -93,10 +94,9 @@ class Lookup:
         if "@" in owner:
             entries = [f"{name}.d" for name in names.dropin_names(owner)]
         elif "." in owner:
-            end = owner.rindex(".")
-            dash = owner.rfind("-", 0, end - 1)
-            if dash > 0:
-                entries += self._of_beginning(owner[: dash + 1] + owner[end:])
+            beginning = names.beginning(owner)
+            if beginning:
+                entries += self._of_beginning(beginning)
         found = []
         for directory, present in self.places.items():
             for entry in entries:
@@ -105,8 +105,7 @@ class Lookup:
         return found
 
     def _of_beginning(self, name: str) -> list[str]:
-        """Of the directories of drop-ins that units share whose names begin alike (NAME is foo-.service), those that
-        there are anywhere."""
+        """Of the directories of drop-ins that all units have which begin alike (foo-.service), those that are there."""
         found = self._shared.get(name)
         if found is None:
             entries = [f"{shared}.d" for shared in names.dropin_names(name)]

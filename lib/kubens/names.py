@@ -59,6 +59,14 @@ def with_instance(template: str, instance: str) -> str:
     return template[: at + 1] + instance + template[template.rindex(".") :]
 
 
+def beginning(name: str) -> str:
+    """foo-bar.service → foo-.service, which stands for all that begin so; "" where there is no such."""
+    end = name.rindex(".")
+    # A name that ends in a dash stands for itself already: look further left.
+    dash = name.rfind("-", 0, end - 1)
+    return name[: dash + 1] + name[end:] if dash > 0 else ""
+
+
 def dropin_names(name: str) -> list[str]:
     """The names whose NAME.d/ directories hold drop-ins for a unit, most specific first; as of those without an
     instance's name for a template, what all of its instances have.
@@ -73,14 +81,10 @@ def dropin_names(name: str) -> list[str]:
 
 def _dropin_names(name: str) -> list[str]:
     found = [name]
-    end = name.rindex(".")
-    suffix = name[end:]
     at = name.find("@")
     if at < 0:
-        # A name that ends in a dash stands for itself already: look further left.
-        while (dash := name.rfind("-", 0, end - 1)) > 0:
-            end = dash + 1
-            found.append(name[:end] + suffix)
+        while name := beginning(name):
+            found.append(name)
         return found
     instance = instance_of(name)
     if instance:
@@ -88,5 +92,5 @@ def _dropin_names(name: str) -> list[str]:
     dash = name.rfind("-", 0, at - 1)
     if dash > 0:
         # By the template, on the way, with no instance at all: foo-.service.
-        found += _dropin_names(name[: dash + 1] + ("@" + instance if instance else "") + suffix)
+        found += _dropin_names(name[: dash + 1] + ("@" + instance if instance else "") + name[name.rindex(".") :])
     return found

@@ -103,7 +103,7 @@ def _children() -> dict[str, str]:
         try:
             children = (task / "children").read_text().split()
         except FileNotFoundError:
-            continue  # a thread that has ended meanwhile, and left its children to another
+            return _children()  # a thread has ended meanwhile, and left its children to another: once more
         for child in children:
             found[child] = Path(f"/proc/{child}/cmdline").read_text()
     return found
