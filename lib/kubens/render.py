@@ -1,7 +1,8 @@
 """The text of every unit and drop-in that comes out, as pure functions; public for those who embed them.
 
 A text is lists of settings; each value has been through kubens.escape, or is the raw text of the same setting in the
-unit it came from. The units of a namespace need util-linux and coreutils, and the system manager's /run.
+unit it came from. The units of a namespace need util-linux, coreutils and the system manager's /run; at a shutdown they
+use grep and sed.
 """
 
 from __future__ import annotations
@@ -171,9 +172,26 @@ mountpoint -q "$0" || { : >"$0" &&
 exec unshare --mount="$0" --propagation slave mount --make-rshared /; }
 """
 
+# At a shutdown systemd stops what it knows of, and containers in its control groups. Those in others, which a runtime
+# made by itself, would have the file systems that they mounted or were given until long after the network. A process of
+# theirs is in a mount namespace of its own, and was begun by one inside. When time is over, systemd sends SIGTERM.
+END_HOLDERS = f"""\
+begun_inside() {{ up=$1;
+while up=$(sed -n "s/^PPid:.//p" "/proc/$up/status") && [ "${{up:-0}}" -gt 1 ]; do
+[ ! "/proc/$up/ns/mnt" -ef /proc/self/ns/mnt ] || return 0; done; return 1; }};
+holders() {{
+for mounts in $(grep -lsE " - ({NETWORK_FILE_SYSTEMS.replace(",", "|")}) " /proc/[0-9]*/mountinfo); do
+p=${{mounts%/*}}; [ "$p/ns/mnt" -ef /proc/1/ns/mnt ] || [ "$p/ns/mnt" -ef /proc/self/ns/mnt ] ||
+! begun_inside "${{p#/proc/}}" || echo "${{p#/proc/}}"; done 2>/dev/null; }};
+if [ "$(systemctl is-system-running)" = stopping ]; then
+late=; trap "late=1" TERM; left=$(holders);
+[ -z "$left" ] || {{ echo "They have network file systems: SIGTERM to" $left; kill $left; }};
+until left=$(holders) && [ -z "$left" ]; do [ -z "$late" ] || kill -KILL $left; sleep 0.2; done; fi;
+"""
+
 # Never "/": where that is a network file system, umount(2) would make the host's read-only.
 UNMOUNT_NETWORK = f"""\
-findmnt -nlo TARGET -t {NETWORK_FILE_SYSTEMS} | tac |
+{END_HOLDERS}findmnt -nlo TARGET -t {NETWORK_FILE_SYSTEMS} | tac |
 while IFS= read -r mount; do [ "$mount" = / ] || umount "$mount"; done
 """
 

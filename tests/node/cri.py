@@ -53,10 +53,13 @@ class Runtime:
         self.call("StopPodSandbox", pod_sandbox_id=pod)
         self.call("RemovePodSandbox", pod_sandbox_id=pod)
 
-    def pod(self, name: str, privileged: bool = False, network: str = "POD", slice_unit: str = "") -> Pod:
+    def pod(
+        self, name: str, privileged: bool = False, network: str = "POD", cgroup_parent: str = "", handler: str = ""
+    ) -> Pod:
         """A pod sandbox that runs.
 
-        privileged: containers in it may be. network: NODE for the host's. slice_unit: of control groups, for all of it.
+        privileged: containers in it may be. network: NODE for the host's. cgroup_parent: a slice, or a path for a
+        handler that makes control groups by itself. handler: one of the runtimes that are configured.
         """
         metadata = {"name": name, "uid": f"uid-{name}", "namespace": "default"}
         security = {"privileged": privileged, "namespace_options": {"network": network}}
@@ -64,9 +67,10 @@ class Runtime:
             "metadata": metadata,
             "hostname": name if network == "POD" else "",
             "log_directory": f"/var/log/pods/{name}",
-            "linux": {"cgroup_parent": slice_unit, "security_context": security},
+            "linux": {"cgroup_parent": cgroup_parent, "security_context": security},
         }
-        return Pod(self, config, self.call("RunPodSandbox", config=config)["pod_sandbox_id"])
+        answer = self.call("RunPodSandbox", config=config, runtime_handler=handler)
+        return Pod(self, config, answer["pod_sandbox_id"])
 
 
 class Pod:

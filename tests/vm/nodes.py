@@ -29,6 +29,8 @@ version = 2
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
       SystemdCgroup = true
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.cgroupfs]
+    runtime_type = "io.containerd.runc.v2"
 """
 CONTEXTS = "/etc/selinux/default/contexts/files/file_contexts"
 # In a virtual machine's shell; a name and a command follow upon the second.

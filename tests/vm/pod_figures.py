@@ -25,7 +25,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     with cri.Runtime(SOCKET) as runtime:
         cri.wait_for(runtime.is_ready)
-        pod = runtime.pod("web", slice_unit="kubepods-web.slice")
+        pod = runtime.pod("web", cgroup_parent="kubepods-web.slice")
         container = pod.container("main", "sh", "-c", WORK, resources=RESOURCES)
         other = pod.container("other", "sleep", "1000")
         cri.wait_for(lambda: LOG.exists() and "done" in LOG.read_text())

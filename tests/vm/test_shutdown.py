@@ -14,6 +14,7 @@ import pytest
 import vm
 from kubens_machine import service
 from machine import Machine
+from node import BUSYBOX
 from vm import nodes
 
 EARLY = """\
@@ -50,9 +51,18 @@ ip link set node0 down
 MEMBER = """\
 ExecStart=/bin/sh -euc 'mount -t nfs4 192.0.2.2:/member /srv/member; exec sleep 1000 </srv/member/file'
 """
+# A container that mounts for itself; like all of ctr it is in a control group of the runtime's own.
+ALONE = """\
+mkdir /mnt
+mount -t nfs4 -o vers=4.2,nosharecache,addr=192.0.2.2,clientaddr=192.0.2.1 192.0.2.2:/alone /mnt
+touch /mnt/here
+exec sleep 1000 </mnt/here
+"""
 QUESTION = f"""
 {nodes.LOAD}
 cd /root/tests && python3 -m vm.storage_pods
+ctr --namespace=k8s.io run --detach --privileged --net-host {BUSYBOX} alone sh -euc '{ALONE}'
+until [ -e /srv/export/alone/here ]; do sleep 1; done
 systemctl start member
 while [ "$(cat /proc/$(systemctl show -P MainPID member)/comm)" != sleep ]; do sleep 1; done
 grep -c ' nfs4 ' /proc/1/mountinfo
@@ -88,7 +98,7 @@ def test_network_file_systems(machine: Callable[..., Machine], release: Path) ->
 
 def _server(node: Machine) -> None:
     """The other computer, and the network: it is up before network.target, and goes after that."""
-    for directory in ("idle", "busy", "member"):
+    for directory in ("idle", "busy", "member", "alone"):
         node.write(f"/srv/export/{directory}/file", "")
     node.write("/root/server", SERVE)
     node.write("/root/network-goes", GOES)
