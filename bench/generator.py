@@ -39,6 +39,7 @@ def main() -> None:
         ("10 Wrap, each with two drop-ins", 10, 0, 200, lambda: declare_many(10)),
         ("100 Wrap", 100, 0, 100, lambda: declare_many(100)),
         ("1000 Wrap", 1000, 10.5, 30, lambda: declare_many(1000)),
+        ("1000 Wrap, no two files alike", 1000, 0, 30, lambda: declare_many(1000, alike=False)),
     ]
     results = []
     pristine = scratch / "pristine"
@@ -126,19 +127,20 @@ def declare_all(pod: str) -> None:
     )
 
 
-def declare_many(count: int) -> None:
-    """Services with two drop-ins each."""
+def declare_many(count: int, alike: bool = True) -> None:
+    """Services with two drop-ins each. alike: whether they are copies, and know by their names what they are for."""
     services = [f"bench-{number}.service" for number in range(count)]
     for service in services:
+        name, word = ("%N", "$NAME") if alike else (service, service)
         (UNITS / service).write_text(
-            "[Unit]\nDescription=A service to be wrapped\nAfter=network.target\n\n"
-            "[Service]\nType=notify\nExecStart=/usr/bin/true --flag $OPTIONS\nRestart=always\n\n"
+            f"[Unit]\nDescription=A service to be wrapped, {name}\nAfter=network.target\n\n"
+            f"[Service]\nType=notify\nExecStart=/usr/bin/true --flag {word}\nRestart=always\n\n"
             "[Install]\nWantedBy=multi-user.target\n"
         )
         dropins = UNITS / f"{service}.d"
         dropins.mkdir()
-        (dropins / "10-options.conf").write_text("[Service]\nEnvironment=OPTIONS=--verbose\n")
-        (dropins / "20-command.conf").write_text("[Service]\nExecStart=\nExecStart=/usr/bin/true --all $OPTIONS\n")
+        (dropins / "10-name.conf").write_text(f"[Service]\nEnvironment=NAME={name}\n")
+        (dropins / "20-command.conf").write_text(f"[Service]\nExecStart=\nExecStart=/usr/bin/true --all {word}\n")
     declare("[MountNamespace]\n" + "".join(f"Wrap={service}\n" for service in services))
 
 

@@ -23,21 +23,17 @@ class Command:
     knows; "|" came with 258).
     program: the unquoted program, prefixes off, specifiers unexpanded. argv0: the raw text of the word that "@"
     made the process's name, else "". arguments: the raw text of all further words, "" where there are none.
-    file, line: where it stands. plain: whether it is what nearly every command is: a path, and words without quotes
-    and specifiers, of which nothing can be in doubt, and not nsenter(1), which enters by itself.
+    plain: whether it is what nearly every command is: a path, and words without quotes and specifiers, of which nothing
+    can be in doubt, and not nsenter(1), which enters by itself.
     """
 
-    __slots__ = ("arguments", "argv0", "file", "line", "marks", "plain", "program")
+    __slots__ = ("arguments", "argv0", "marks", "plain", "program")
 
-    def __init__(
-        self, marks: str, program: str, argv0: str, arguments: str, file: str = "", line: int = 0, plain: bool = False
-    ) -> None:
+    def __init__(self, marks: str, program: str, argv0: str, arguments: str, plain: bool = False) -> None:
         self.marks = marks
         self.program = program
         self.argv0 = argv0
         self.arguments = arguments
-        self.file = file
-        self.line = line
         self.plain = plain
 
     @property
@@ -45,21 +41,26 @@ class Command:
         return ":" not in self.marks
 
 
-def parse(value: str, file: str = "", line: int = 0) -> tuple[list[Command], BadCommand | None]:
-    """The commands of one assignment's (not empty) value, and what stops systemd from taking the rest of it.
+# What so many values came to is remembered, for copies of a unit: those that come often come early.
+_KNOWN_MAX = 64
+_known: dict[str, list[Command]] = {}
 
-    file, line: where it stands.
-    """
+
+def parse(value: str) -> tuple[list[Command], BadCommand | None]:
+    """The commands of one assignment's (not empty) value, and what stops systemd from taking the rest of it."""
+    known = _known.get(value)
+    if known is not None:
+        return known, None
     mark, text = ("-", value[1:]) if value[0] == "-" else ("", value)
     if text[:1] == "/" and text.isprintable() and not ('"' in text or "'" in text or "\\" in text or ";" in text):
         # Nearly every line is one path and its arguments, in which there is nothing to unquote or to refuse.
         program, _, arguments = text.partition(" ")
         if program[-1] != "/" and len(program) < LONG:
             plain = not ("%" in text or "$" in program or "=" in program or program.endswith((".", "/nsenter")))
-            return [Command(mark, program, "", arguments.strip(" "), file, line, plain)], None
+            found = [Command(mark, program, "", arguments.strip(" "), plain)]
+            if len(_known) < _KNOWN_MAX:
+                _known[value] = found
+            return found, None
     from kubens import commandline
 
-    commands, bad = commandline.parse(value)
-    for command in commands:
-        command.file, command.line = file, line
-    return commands, bad
+    return commandline.parse(value)

@@ -7,7 +7,7 @@ from kubens import syntax
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kubens.command import Command
-    from kubens.units import Unit
+    from kubens.units import Setting, Unit
 
 
 def commands(unit: Unit, key: str) -> list[Command]:
@@ -16,6 +16,17 @@ def commands(unit: Unit, key: str) -> list[Command]:
     for setting in unit.service.get(key, ()):
         if setting.value:
             found += setting.commands
+        else:
+            found = []
+    return found
+
+
+def located(unit: Unit, key: str) -> list[tuple[Command, Setting]]:
+    """As commands(), each with the assignment that it stands in."""
+    found: list[tuple[Command, Setting]] = []
+    for setting in unit.service.get(key, ()):
+        if setting.value:
+            found += [(command, setting) for command in setting.commands]
         else:
             found = []
     return found
@@ -51,7 +62,8 @@ def refused_by_systemd(unit: Unit) -> tuple[str, int, str] | None:
     types = [setting.value for setting in unit.service.get("Type", ()) if setting.value in _TYPES]
     oneshot = types[-1:] == ["oneshot"]
     if len(found) > 1 and not oneshot:
-        return found[1].file, found[1].line, "more than one ExecStart= and not Type=oneshot"
+        _, second = located(unit, "ExecStart")[1]
+        return second.file, second.line, "more than one ExecStart= and not Type=oneshot"
     if found:
         return None
     if not oneshot:

@@ -53,7 +53,12 @@ class Root:
                 return None
             raise OSError(error.errno, _reason(error)) from None
         try:
-            data = _read_first(descriptor)
+            try:
+                data = posix.read(descriptor, _SHORT)
+            except OSError as error:
+                if error.errno not in (_AGAIN, _IS_A_DIRECTORY):
+                    raise
+                data = b""  # only a regular file would have given something
             if not 0 < len(data) < _SHORT:
                 data += _read_rest(descriptor, size_max, len(data))
         finally:
@@ -89,7 +94,7 @@ class Root:
     def files(self, path: str, suffix: str) -> list[str]:
         """The names in a directory that end in suffix, hidden ones left out; in byte order. Raises OSError."""
         found = []
-        for name in self.names(path):
+        for name in self._list(path, posix.listdir) or ():
             if name.endswith(suffix) and name[0] != ".":
                 found.append(name)
         return in_byte_order(found) if len(found) > 1 else found
@@ -191,16 +196,6 @@ def _reason(error: OSError) -> str:
 def _entries(directory: Any) -> dict[str, bool]:
     with posix.scandir(directory) as found:
         return {entry.name: entry.is_symlink() for entry in found}
-
-
-def _read_first(descriptor: int) -> bytes:
-    """As much as most files have; nothing where only a regular file would have given something."""
-    try:
-        return posix.read(descriptor, _SHORT)
-    except OSError as error:
-        if error.errno not in (_AGAIN, _IS_A_DIRECTORY):
-            raise
-        return b""
 
 
 def _read_rest(descriptor: int, size_max: int, done: int) -> bytes:

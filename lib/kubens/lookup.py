@@ -90,13 +90,14 @@ class Lookup:
 
     def dropin_directories(self, owner: str) -> list[str]:
         """The directories of drop-ins for a name or a type, in the order of the search path, then of the names."""
-        entries = [f"{owner}.d"]
+        own = f"{owner}.d"
+        entries = [own]
         if "@" in owner:
             entries = [f"{name}.d" for name in names.dropin_names(owner)]
-        elif "." in owner:
-            beginning = names.beginning(owner)
-            if beginning:
-                entries += self._of_beginning(beginning)
+        elif "." in owner and (beginning := names.beginning(owner)):
+            entries += self._of_beginning(beginning)
+        if len(entries) == 1:
+            return [f"{directory}/{own}" for directory, present in self.places.items() if own in present]
         found = []
         for directory, present in self.places.items():
             for entry in entries:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kubens.config import MountNamespace
     from kubens.files import Root
     from kubens.inventory import Inventory
-    from kubens.units import Unit
+    from kubens.units import Setting, Unit
 
 FILE_SYSTEM = "/sys/fs/selinux"
 # A context is no longer than the page that the kernel writes it to.
@@ -30,15 +30,15 @@ _CONTEXT_MAX = 4096
 class Start:
     """A command whose program is of another type than what is executed in its place, as SELinux starts it.
 
-    program, front: paths, of the program and of what is executed in its place. types: of these two files. before,
-    after: the contexts that the program would run in, without us and wrapped; entered: that of what executes it then.
-    They are "" where the kernel could not be asked.
+    setting: where it stands. program, front: paths, of the program and of what is executed in its place. types: of
+    these two files. before, after: the contexts that the program would run in, without us and wrapped; entered: that of
+    what executes it then. They are "" where the kernel could not be asked.
     """
 
-    __slots__ = ("after", "before", "command", "entered", "front", "program", "types")
+    __slots__ = ("after", "before", "entered", "front", "program", "setting", "types")
 
-    def __init__(self, command: Command, program: str, front: str, types: tuple[str, str]) -> None:
-        self.command = command
+    def __init__(self, setting: Setting, program: str, front: str, types: tuple[str, str]) -> None:
+        self.setting = setting
         self.program = program
         self.front = front
         self.types = types
@@ -64,7 +64,7 @@ class Start:
                 f"{self.program} is {self.types[0]} for SELinux and {self.front}, which is put in front of it, "
                 f"{self.types[1]}: the service may run in another domain; kubensctl check, where it runs, asks"
             )
-        return Finding(WARNING, self.command.file, self.command.line, unit.name, reason)
+        return Finding(WARNING, self.setting.file, self.setting.line, unit.name, reason)
 
 
 def look(root: Root, inventory: Inventory, namespace: MountNamespace) -> None:
@@ -81,14 +81,16 @@ def starts(root: Root, inventory: Inventory, unit: Unit, namespace: MountNamespa
     """One for each command that is wrapped, and whose domain is a question."""
     found = []
     for key in namespace.wrap_commands:
-        for command in execs.commands(unit, key):
-            start = _start(root, inventory, unit, namespace, command)
+        for command, setting in execs.located(unit, key):
+            start = _start(root, inventory, unit, namespace, command, setting)
             if start is not None:
                 found.append(start)
     return found
 
 
-def _start(root: Root, inventory: Inventory, unit: Unit, namespace: MountNamespace, command: Command) -> Start | None:
+def _start(
+    root: Root, inventory: Inventory, unit: Unit, namespace: MountNamespace, command: Command, setting: Setting
+) -> Start | None:
     program = command.program
     if not program.startswith("/"):
         program = inventory.programs.get((program, unplain.search_path(unit)), "")
@@ -97,7 +99,7 @@ def _start(root: Root, inventory: Inventory, unit: Unit, namespace: MountNamespa
     types = domain(labels[-1]), domain(labels[0])
     if not all(types) or types[0] == types[1]:
         return None
-    made = Start(command, program, front[0], types)
+    made = Start(setting, program, front[0], types)
     if not root.path:
         try:
             first = read("/proc/1/attr/current")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kubens.command import Command
     from kubens.lookup import Lookup
 
-# So many texts of drop-ins are remembered: those that come often come early.
+# So many texts of files are remembered: those that come often come early.
 _TEXTS_MAX = 64
 
 
@@ -71,7 +71,7 @@ class Units:
         self.lookup = lookup
         self._root = lookup.root
         self._wanted = wanted
-        # drop-ins by their paths, where several units have them, and by their texts: many say the same
+        # drop-ins by their paths, where several units have them; files by their texts: copies say the same
         self._parsed: dict[str, syntax.Parsed] = {}
         self._texts: dict[str, syntax.Parsed] = {}
         self._loaded: dict[str, Unit | None] = {}
@@ -192,7 +192,7 @@ class Units:
             parsed = self._texts.get(text)
             if parsed is None:
                 parsed = syntax.parse(text, self._wanted)
-                if not fragment and len(self._texts) < _TEXTS_MAX:
+                if len(self._texts) < _TEXTS_MAX:
                     self._texts[text] = parsed
             if not fragment and unit.name not in path:
                 # Of a directory that other units have as well.
@@ -221,8 +221,7 @@ def _add(unit: Unit, assignments: list[tuple[str, str, int]], path: str, fragmen
     into = unit.service
     for key, value, line in assignments:
         setting = Setting(value, path, line)
-        reason = _take(unit, key, setting) if value and key in _WITH_SYNTAX else ""
-        if reason:
+        if value and key in _WITH_SYNTAX and (reason := _take(unit, key, setting)):
             if reason == IGNORED:
                 continue
             # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
@@ -246,7 +245,7 @@ def _take(unit: Unit, key: str, setting: Setting) -> str:
     """Parse a value with a syntax of its own, not empty. Why systemd stops reading there (-ENOEXEC), or IGNORED."""
     value = setting.value
     if key != "WorkingDirectory":
-        setting.commands, bad = command.parse(value, setting.file, setting.line)
+        setting.commands, bad = command.parse(value)
         if len(setting.commands) != 1 or not setting.commands[0].plain:
             unit.plain = False
             if bad is not None and bad.fatal:

@@ -88,11 +88,11 @@ def refusals(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> lis
     """Why its commands cannot be wrapped, one finding a reason."""
     found = []
     for key in namespace.wrap_commands:
-        for command in execs.commands(unit, key):
+        for command, setting in execs.located(unit, key):
             reason = _bad_command(command, unit, namespace, inventory)
             if reason:
                 reason = f"{key}={command.program}: {reason}"
-                found.append(Finding(ERROR, command.file, command.line, unit.name, reason))
+                found.append(Finding(ERROR, setting.file, setting.line, unit.name, reason))
     if _working_directory(unit).lstrip("-").startswith("~"):
         setting = unit.service["WorkingDirectory"][-1]
         reason = f"WorkingDirectory={setting.value} cannot be told inside: write the directory itself"

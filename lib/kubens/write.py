@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PROBLEMS = "kubens-problems.service"
 _CANCELED = 125  # ECANCELED
+_NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
 
 
 def write(plan: Plan, output: str, early: str = "") -> list[str]:
@@ -147,13 +148,12 @@ def _make_link(target: str, path: str) -> None:
 
 def _make_file(path: str, text: str) -> None:
     data = text.encode("utf-8", "surrogateescape")
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
     try:
-        descriptor = posix.open(path, flags, 0o644)
+        descriptor = posix.open(path, _NEW, 0o644)
     except FileExistsError:
         # Never through what an earlier run left: its other names are another tree's files.
         posix.unlink(path)
-        descriptor = posix.open(path, flags, 0o644)
+        descriptor = posix.open(path, _NEW, 0o644)
     try:
         while data:
             data = data[posix.write(descriptor, data) :]
