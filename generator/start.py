@@ -26,7 +26,7 @@ def load_later(package):
         import gc
 
         gc.disable()
-        descriptor = posix.open(f"{sys.path[0]}/__pycache__/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
+        descriptor = posix.open(f"{sys.path[-1]}/__pycache__/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
         run(marshal.loads(posix.read(descriptor, size)))
         posix.close(descriptor)
         return getattr(package, name)
@@ -42,7 +42,7 @@ def run(modules):
         if package:
             setattr(sys.modules[package], attribute, module)
         else:
-            module.__path__ = [f"{sys.path[0]}/{name}"]
+            module.__path__ = [f"{sys.path[-1]}/{name}"]
         exec(body, module.__dict__)
         if name in PACKAGES:
             module.__getattr__ = load_later(module)
@@ -55,7 +55,8 @@ def start(library, arguments):
     what boot.main() says, which an interpreter that cannot run does not end with.
     """
     raw = arguments[:1] == ["--status"]
-    sys.path.insert(0, library)
+    # The last place, where it costs the search for the interpreter's own modules nothing.
+    sys.path.append(library)
     run(FIRST)
     from kubens.boot import DONE, DONE_WITH_ERRORS, main
 

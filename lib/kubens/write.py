@@ -36,12 +36,13 @@ def write(plan: Plan, output: str, early: str = "") -> list[str]:
     output, early: the first two directories of systemd.generator(7); without the second nothing comes before /etc.
     """
     missing: list[str] = []
+    known: dict[str, bool] = {}
     for tree in plan.trees:
         try:
             for name in tree.needs:
                 if name in missing:
                     raise OSError(_CANCELED, f"there is no {name}")
-            _write_tree(tree, output, early)
+            _write_tree(tree, output, early, known)
         except OSError as error:
             missing.append(tree.name)
             _take_back(tree, output, early)
@@ -50,7 +51,7 @@ def write(plan: Plan, output: str, early: str = "") -> list[str]:
     errors = [str(finding) for finding in plan.findings if finding.severity == ERROR]
     if errors:
         try:
-            _write_problems(errors, output)
+            _write_problems(errors, output, known)
         except OSError as error:
             _remove(f"{output}/{PROBLEMS}")
             plan.findings.append(Finding(ERROR, output, 0, PROBLEMS, f"cannot write: {error.strerror}; mend that"))
@@ -62,31 +63,31 @@ def write(plan: Plan, output: str, early: str = "") -> list[str]:
 def _make_marker(output: str) -> None:
     """What tells the kubens-problems.service that is installed that all is well, though there was nothing to make."""
     try:
-        _make_directory(f"{output}/.kubens")
+        posix.mkdir(f"{output}/.kubens", 0o755)
     except OSError:
         pass  # it will say that the generator did not run, which comes to the same
 
 
-def _write_problems(errors: list[str], output: str) -> None:
+def _write_problems(errors: list[str], output: str, known: dict[str, bool]) -> None:
     wants = f"{output}/multi-user.target.wants"
     from kubens import failures
 
     _make_file(f"{output}/{PROBLEMS}", failures.problems_service(errors))
-    _make_directory(wants)
+    _make_directory(wants, known)
     _make_link(f"../{PROBLEMS}", f"{wants}/{PROBLEMS}")
 
 
-def _write_tree(tree: Tree, output: str, early: str) -> None:
+def _write_tree(tree: Tree, output: str, early: str, known: dict[str, bool]) -> None:
     final, staging = f"{output}/.kubens/{tree.name}", f"{output}/.kubens/{tree.name}.new"
-    if not _make_directory(f"{output}/.kubens"):
+    if not _make_directory(f"{output}/.kubens", known):
         _remove_tree(final)
         _remove_tree(staging)
-    _make_directory(staging)
-    _make_directory(f"{staging}/units")
+    _make_directory(staging, known)
+    _make_directory(f"{staging}/units", known)
     _make_file(f"{staging}/namespace.conf", tree.record)
     _make_file(f"{staging}/{tree.digest}", "")
     for path, target in tree.links.items():
-        _make_directory(f"{staging}/units/{path[: path.rindex('/')]}")
+        _make_directory(f"{staging}/units/{path[: path.rindex('/')]}", known)
         _make_link(target, f"{staging}/units/{path}")
     made: set[str] = set()
     for path, text in tree.files.items():
@@ -101,19 +102,19 @@ def _write_tree(tree: Tree, output: str, early: str) -> None:
             continue
         if name not in made:
             if not made:
-                _make_directory(f"{staging}/dropins")
+                _make_directory(f"{staging}/dropins", known)
             made.add(name)
-            _make_directory(f"{staging}/dropins/{name}")
+            _make_directory(f"{staging}/dropins/{name}", known)
         unit = directory[:-2]
         _make_file(f"{staging}/dropins/{name}/{unit}", text)
-        _make_directory(f"{output}/{directory}")
+        _make_directory(f"{output}/{directory}", known)
         _make_link(f"../.kubens/{tree.name}/dropins/{name}/{unit}", f"{output}/{path}")
     for name, text in tree.early.items():
         _make_file(f"{staging}/units/{name}", text)
         _make_file(f"{early or output}/{name}", text)
     posix.rename(staging, final)
     for path, target in tree.links.items():
-        _make_directory(f"{output}/{path[: path.rindex('/')]}")
+        _make_directory(f"{output}/{path[: path.rindex('/')]}", known)
         _make_link(target, f"{output}/{path}")
 
 
@@ -129,13 +130,17 @@ def _take_back(tree: Tree, output: str, early: str) -> None:
             continue
 
 
-def _make_directory(path: str) -> bool:
-    """Make a directory, where there is none; whether there was none."""
-    try:
-        posix.mkdir(path, 0o755)
-    except FileExistsError:
-        return False
-    return True
+def _make_directory(path: str, known: dict[str, bool]) -> bool:
+    """Make a directory, where there is none; whether this run has made it. known: the answers given before."""
+    is_new = known.get(path)
+    if is_new is None:
+        try:
+            posix.mkdir(path, 0o755)
+            is_new = True
+        except FileExistsError:
+            is_new = False
+        known[path] = is_new
+    return is_new
 
 
 def _make_link(target: str, path: str) -> None:

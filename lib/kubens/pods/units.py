@@ -19,10 +19,11 @@ class Unit:
 
     def add(self, section: str, key: str, value: str) -> None:
         """Append a setting. PodError for a value that systemd would read as anything but itself."""
-        if not value.isprintable() and ("\n" in value or "\r" in value or "\0" in value):
-            raise PodError(f"{key}= of {self.name} would have a line break or a NUL: {value!r}")
-        if not value.isprintable() and any(map(is_noncharacter, value)):
-            raise PodError(f"{key}= of {self.name} would have a character that Unicode has none of: {value!r}")
+        if not value.isprintable():
+            if "\n" in value or "\r" in value or "\0" in value:
+                raise PodError(f"{key}= of {self.name} would have a line break or a NUL: {value!r}")
+            if any(map(is_noncharacter, value)):
+                raise PodError(f"{key}= of {self.name} would have a character that Unicode has none of: {value!r}")
         if value.endswith("\\") or value != value.strip(" \t"):
             raise PodError(f"{key}= of {self.name} would lose its end: {value!r}")
         if len(value) > LINE_MAX // 8 and len(value.encode()) + len(key) + 1 > LINE_MAX:
