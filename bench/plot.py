@@ -51,9 +51,14 @@ def growth(rows: Rows, peers: Rows, left: float, right: float) -> list[str]:
         if services <= services_max:
             parts.append(text(x(services), BOTTOM + 18, f"{services}", "middle"))
     parts.append(text((left + right) / 2, BOTTOM + 36, "services, containers, mounts, jobs", "middle"))
-    for name in dict.fromkeys(row["name"] for row in peers):
-        curve = [(x(row["services"]), y(row["ratio"])) for row in peers if row["name"] == name]
-        parts += [line(curve, PEER), text(curve[-1][0] + 6, curve[-1][1] + 4, name, "start", PEER)]
+    names = dict.fromkeys(row["name"] for row in peers)
+    curves = {name: [(x(row["services"]), y(row["ratio"])) for row in peers if row["name"] == name] for name in names}
+    above = 0.0
+    for name, curve in sorted(curves.items(), key=lambda one: one[1][-1][1]):
+        end, height = curve[-1]
+        # Where curves end beside each other, a name comes below another.
+        above = max(height, above + 16)
+        parts += [line(curve, PEER), text(end + 6, above + 4, name, "start", PEER)]
     # The rest of them have other things than services as well.
     of_services = [row for row in rows if "," not in row["title"] or "drop-ins" in row["title"]]
     for row in of_services:
