@@ -94,7 +94,7 @@ class Root:
     def files(self, path: str, suffix: str) -> list[str]:
         """The names in a directory that end in suffix, hidden ones left out; in byte order. Raises OSError."""
         found = []
-        for name in self._list(path, posix.listdir) or ():
+        for name in self.names(path):
             if name.endswith(suffix) and name[0] != ".":
                 found.append(name)
         return in_byte_order(found) if len(found) > 1 else found
