@@ -99,7 +99,7 @@ def mount_namespace_service(
     settings.append(("ExecStartPost", shell(tool, 'echo "KUBENSMNT=$0" >"$1"', pin, environment)))
     if record:
         settings += [("ExecStartPost", keep_record(name, tool)), ("ExecStartPost", f"-{GUARD}")]
-    settings.append(("ExecStop", f"-{tool['nsenter']} --mount={pin} {shell(tool, UNMOUNT_NETWORK)}"))
+    settings.append(("ExecStop", f"-{tool['nsenter']} --mount={pin} {shell(tool, END_HOLDERS + UNMOUNT_NETWORK)}"))
     if units:
         message = (
             f"{name}.service failed, and its members may be stopped. Once it is mended: "
@@ -181,8 +181,9 @@ while up=$(sed -n "s/^PPid:.//p" "/proc/$up/status") && [ "${{up:-0}}" -gt 1 ]; 
 [ ! "/proc/$up/ns/mnt" -ef /proc/self/ns/mnt ] || return 0; done; return 1; }};
 holders() {{
 for mounts in $(grep -lsE " - ({NETWORK_FILE_SYSTEMS.replace(",", "|")}) " /proc/[0-9]*/mountinfo); do
-p=${{mounts%/*}}; [ "$p/ns/mnt" -ef /proc/1/ns/mnt ] || [ "$p/ns/mnt" -ef /proc/self/ns/mnt ] ||
-! begun_inside "${{p#/proc/}}" || echo "${{p#/proc/}}"; done 2>/dev/null; }};
+p=${{mounts#/proc/}}; p=${{p%/*}};
+[ "/proc/$p/ns/mnt" -ef /proc/1/ns/mnt ] || [ "/proc/$p/ns/mnt" -ef /proc/self/ns/mnt ] ||
+! begun_inside "$p" || echo "$p"; done 2>/dev/null; }};
 if [ "$(systemctl is-system-running)" = stopping ]; then
 late=; trap "late=1" TERM; left=$(holders);
 [ -z "$left" ] || {{ echo "They have network file systems: SIGTERM to" $left; kill $left; }};
@@ -191,7 +192,7 @@ until left=$(holders) && [ -z "$left" ]; do [ -z "$late" ] || kill -KILL $left; 
 
 # Never "/": where that is a network file system, umount(2) would make the host's read-only.
 UNMOUNT_NETWORK = f"""\
-{END_HOLDERS}findmnt -nlo TARGET -t {NETWORK_FILE_SYSTEMS} | tac |
+findmnt -nlo TARGET -t {NETWORK_FILE_SYSTEMS} | tac |
 while IFS= read -r mount; do [ "$mount" = / ] || umount "$mount"; done
 """
 

@@ -89,7 +89,6 @@ def _write_tree(tree: Tree, output: str, early: str, known: dict[str, bool]) -> 
     for path, target in tree.links.items():
         _make_directory(f"{staging}/units/{path[: path.rindex('/')]}", known)
         _make_link(target, f"{staging}/units/{path}")
-    made: set[str] = set()
     for path, text in tree.files.items():
         directory, _, name = path.rpartition("/")
         if not directory:
@@ -100,13 +99,12 @@ def _write_tree(tree: Tree, output: str, early: str, known: dict[str, bool]) -> 
                 # Debian's SELinux policy lets generators create files here, and not link them.
                 _make_file(f"{staging}/units/{path}", text)
             continue
-        if name not in made:
-            if not made:
-                _make_directory(f"{staging}/dropins", known)
-            made.add(name)
-            _make_directory(f"{staging}/dropins/{name}", known)
+        place = f"{staging}/dropins/{name}"
+        if place not in known:
+            _make_directory(f"{staging}/dropins", known)
+            _make_directory(place, known)
         unit = directory[:-2]
-        _make_file(f"{staging}/dropins/{name}/{unit}", text)
+        _make_file(f"{place}/{unit}", text)
         _make_directory(f"{output}/{directory}", known)
         _make_link(f"../.kubens/{tree.name}/dropins/{name}/{unit}", f"{output}/{path}")
     for name, text in tree.early.items():
