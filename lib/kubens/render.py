@@ -185,8 +185,8 @@ p=${{mounts#/proc/}}; p=${{p%/*}};
 [ "/proc/$p/ns/mnt" -ef /proc/1/ns/mnt ] || [ "/proc/$p/ns/mnt" -ef /proc/self/ns/mnt ] ||
 ! begun_inside "$p" || echo "$p"; done 2>/dev/null; }};
 if [ "$(systemctl is-system-running)" = stopping ]; then
-late=; trap "late=1" TERM; left=$(holders);
-[ -z "$left" ] || {{ echo "They have network file systems: SIGTERM to" $left; kill $left; }};
+late=; trap "late=1" TERM;
+for p in $(holders); do echo "SIGTERM to $(cat "/proc/$p/comm") [$p]: it has a network file system"; kill "$p"; done;
 until left=$(holders) && [ -z "$left" ]; do [ -z "$late" ] || kill -KILL $left; sleep 0.2; done; fi;
 """
 
