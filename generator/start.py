@@ -22,10 +22,6 @@ def load_later(package):
         if not groups:
             raise AttributeError(name)
         file, size = groups[0]
-        # What a run makes it keeps to its end, so there is nothing to look for.
-        import gc
-
-        gc.disable()
         descriptor = posix.open(f"{sys.path[-1]}/__pycache__/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
         run(marshal.loads(posix.read(descriptor, size)))
         posix.close(descriptor)

@@ -20,7 +20,8 @@ REFUSED: dict[str, Content] = {
 }
 
 # What a boot without any configuration costs, and all there is.
-NOTHING = ["kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.finding", "kubens.names", "kubens.syntax"]
+NOTHING = ["gc", "kubens", "kubens.boot", "kubens.config", "kubens.files", "kubens.finding", "kubens.names",
+           "kubens.syntax"]  # fmt: skip
 FOR_UNITS = ["gc", "kubens", "kubens.boot", "kubens.command", "kubens.config", "kubens.escape", "kubens.execs",
              "kubens.files", "kubens.finding", "kubens.inventory", "kubens.lookup", "kubens.names",
              "kubens.plan", "kubens.render", "kubens.sandbox", "kubens.syntax", "kubens.tree", "kubens.units",
@@ -29,11 +30,11 @@ FOR_FINDINGS = ["kubens.failures", "kubens.log"]
 FOR_MOUNTS = [*FOR_UNITS, *FOR_FINDINGS, "kubens.aliases", "kubens.commandline", "kubens.foreign", "kubens.order",
               "kubens.unplain"]  # fmt: skip
 EVERYTHING = [*FOR_MOUNTS, "kubens.netns", "kubens.netns_plan", "kubens.netns_units"]
-FOR_PODS = ["_json", "kubens.manifests", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape",
-            "kubens.pods.host", "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsontext",
-            "kubens.pods.kube", "kubens.pods.manifest", "kubens.pods.mounts", "kubens.pods.parser",
-            "kubens.pods.place", "kubens.pods.quantity", "kubens.pods.targets", "kubens.pods.units",
-            "kubens.pods_plan"]  # fmt: skip
+FOR_PODS = ["kubens.manifests", "kubens.pods", "kubens.pods.appc", "kubens.pods.errors", "kubens.pods.escape",
+            "kubens.pods.host", "kubens.pods.hostread", "kubens.pods.hostunits", "kubens.pods.jsonscan",
+            "kubens.pods.jsontext", "kubens.pods.kube", "kubens.pods.manifest", "kubens.pods.mounts",
+            "kubens.pods.parser", "kubens.pods.place", "kubens.pods.quantity", "kubens.pods.targets",
+            "kubens.pods.units", "kubens.pods_plan"]  # fmt: skip
 PODS: dict[str, Content] = {**POD, "/etc/kubens/pods/bad.json": '{"kind": "Pod"}'}
 
 # Runs the generator as if it were the main program, and lists what was imported at its end.

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from kubens import pods
-from kubens.pods import jsontext
 
 HERE = Path(__file__).parent
 NUMBER = '{"acKind": "PodManifest", "ports": [{"name": "a", "hostPort": %s}]}'
@@ -390,7 +389,7 @@ print(*sorted(set(sys.modules) - before))
 """
     command = [sys.executable, "-I", "-S", "-c", code]
     shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    parts = ("errors", "escape", "jsontext", "manifest", "parser", "quantity")
+    parts = ("errors", "escape", "jsonscan", "jsontext", "manifest", "parser", "quantity")
     loaded = ["__future__", "kubens", "kubens.pods", *("kubens.pods." + part for part in parts), "kubens.syntax"]
     assert shown.stdout.split() == loaded
 
@@ -412,11 +411,3 @@ def test_the_index_is_complete() -> None:
         assert star[name] is getattr(pods, name)
     with pytest.raises(AttributeError):
         getattr(pods, "nonsense")  # noqa: B009
-
-
-def test_a_python_whose_scanner_asks_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = '{"acKind": "PodManifest", "acVersion": "0.7.4", "apps": []}'
-    expected = jsontext.load(text)
-    monkeypatch.delattr(jsontext.Decoder, "strict")
-    assert jsontext._scan(text) is None
-    assert jsontext.load(text) == expected

@@ -5,8 +5,9 @@ from __future__ import annotations
 from kubens import syntax
 from kubens.pods.errors import ManifestError, PodError
 from kubens.pods.host import HostPod, check, located
-from kubens.pods.jsontext import Pairs, load, unasked
+from kubens.pods.jsonscan import Pairs
 from kubens.pods.jsontext import check as check_json
+from kubens.pods.jsontext import load, unasked
 
 # Whether the pod is started at boot: a boolean, as in unit files.
 START_AT_BOOT = "kubens/start-at-boot"

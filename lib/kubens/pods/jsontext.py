@@ -8,22 +8,15 @@ from __future__ import annotations
 
 from kubens.pods.errors import ManifestError
 from kubens.pods.escape import is_utf8
+from kubens.pods.jsonscan import Number, Pairs, document
 
 TEXT_MAX = 4 * 1024 * 1024
+# A longer text than nearly all is read sooner by json, with the time that it takes to import it.
+SCANNED_MAX = 32 * 1024
 DEPTH_MAX = 32
 LIST_MAX = 1024
 
 DIGITS = frozenset("0123456789")
-
-
-class Pairs(list[tuple[str, object]]):
-    """An object's members as they were written, twice where they were written twice."""
-
-
-class Number(str):
-    """A number as it was written: int() of a hostile one takes minutes, float() rounds."""
-
-    __slots__ = ()
 
 
 class Members(dict[str, object]):
@@ -117,26 +110,10 @@ def load(text: str) -> object:
     if len(text) > TEXT_MAX:
         raise ManifestError("$", f"is longer than {TEXT_MAX} characters")
     try:
-        found = _scan(text)
+        found = document(text) if len(text) <= SCANNED_MAX else None
         return _load_slowly(text) if found is None else found[0]
     except RecursionError:
         raise ManifestError("$", f"is nested more than {DEPTH_MAX} deep") from None
-
-
-def _scan(text: str) -> tuple[object] | None:
-    """What json would say, without it, which imports re and takes a boot longer than all else; None where in doubt."""
-    try:
-        from _json import make_scanner
-    except ImportError:
-        return None
-    text = text.strip(" \t\n\r")
-    try:
-        value, end = make_scanner(Decoder)(text, 0)  # type: ignore[arg-type]
-    except (StopIteration, ValueError, SystemError, AttributeError):
-        # SystemError is what becomes of an error that is json.decoder's to raise, where nobody has imported that;
-        # AttributeError comes from a Python that asks its decoder for more than those before.
-        return None
-    return (value,) if end == len(text) else None
 
 
 def _load_slowly(text: str) -> object:
@@ -177,16 +154,6 @@ def unasked(node: Node) -> list[str]:
 
 def _no_constant(name: str) -> object:
     raise ManifestError("$", f"{name} is no JSON number")
-
-
-class Decoder:
-    """What json.JSONDecoder is to its scanner."""
-
-    strict = True
-    object_hook = None
-    object_pairs_hook = Pairs
-    parse_int = parse_float = Number
-    parse_constant = staticmethod(_no_constant)
 
 
 def _checked(value: object, path: str, depth: int, any_case: bool) -> object:

@@ -21,7 +21,8 @@ from kubens.pods.host import (
     defaults,
     percent,
 )
-from kubens.pods.jsontext import Members, Number
+from kubens.pods.jsonscan import Number
+from kubens.pods.jsontext import Members
 from kubens.pods.quantity import ID_MAX, Quantity
 from kubens.pods.targets import located_target, overlap
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kubens.pods.errors import ManifestError, PodError
 from kubens.pods.escape import has_control, is_ac_name, target
-from kubens.pods.jsontext import DIGITS, Node, Number, parse
+from kubens.pods.jsonscan import Number
+from kubens.pods.jsontext import DIGITS, Node, parse
 from kubens.pods.manifest import (
     CPU,
     MEMORY,

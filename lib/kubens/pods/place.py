@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from kubens.pods.jsontext import Decoder
+from kubens.pods.jsonscan import behind_blanks, string_at, value_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, Callable
 
     from kubens.finding import Finding
-
-    Scan = Callable[[str, int], tuple[Any, int]]
-
-_BLANKS = " \t\n\r"
 
 
 def mark(finding: Finding, text: str) -> None:
@@ -34,22 +29,17 @@ def find(text: str, path: str) -> tuple[int, int] | None:
     What is no string or number is shown by its name. None where the text cannot be told apart.
     """
     try:
-        from _json import make_scanner
-
-        scan: Scan = make_scanner(Decoder)  # type: ignore[arg-type]
-        return _find(text, path.lower(), scan)
-    except (ImportError, StopIteration, ValueError, SystemError, AttributeError, IndexError, RuntimeError):
+        return _find(text, path.lower())
+    except (ValueError, LookupError, RecursionError):
         return None
 
 
-def _find(text: str, path: str, scan: Scan) -> tuple[int, int]:
-    here, value = "$", _behind_blanks(text, 0)
+def _find(text: str, path: str) -> tuple[int, int]:
+    here, value = "$", behind_blanks(text, 0)
     shown = (value, 1)
     while here != path and text[value] in "{[":
         inner = [
-            one
-            for one in _inner(text, value, here, scan)
-            if path == one[0] or path.startswith((f"{one[0]}.", f"{one[0]}["))
+            one for one in _inner(text, value, here) if path == one[0] or path.startswith((f"{one[0]}.", f"{one[0]}["))
         ]
         if not inner:
             break
@@ -58,16 +48,16 @@ def _find(text: str, path: str, scan: Scan) -> tuple[int, int]:
     return shown
 
 
-def _inner(text: str, place: int, path: str, scan: Scan) -> Iterator[tuple[str, int, tuple[int, int]]]:
+def _inner(text: str, place: int, path: str) -> Iterator[tuple[str, int, tuple[int, int]]]:
     """The members of an object, or the elements of a list: path, offset of the value, what to show of it."""
     opening, index = text[place], 0
-    place = _behind_blanks(text, place + 1)
+    place = behind_blanks(text, place + 1)
     while text[place] not in "}]":
         begin, name = place, ""
         if opening == "{":
-            name, place = scan(text, place)
+            name, place = string_at(text, place)
             shown = (begin, place - begin)
-            place = _behind_blanks(text, _behind_blanks(text, place) + 1)
+            place = behind_blanks(text, behind_blanks(text, place) + 1)
             inner = (
                 f"{path}.{name}"
                 if name.isascii() and name.isidentifier()
@@ -75,17 +65,11 @@ def _inner(text: str, place: int, path: str, scan: Scan) -> Iterator[tuple[str, 
             )
         else:
             inner, shown = f"{path}[{index}]", (begin, 1)
-        value, (_, end) = place, scan(text, place)
+        value, (_, end) = place, value_at(text, place)
         if text[value] not in "{[":
             shown = (value, end - value)
         yield inner.lower(), value, shown
         index += 1
-        place = _behind_blanks(text, end)
+        place = behind_blanks(text, end)
         if text[place] == ",":
-            place = _behind_blanks(text, place + 1)
-
-
-def _behind_blanks(text: str, place: int) -> int:
-    while text[place] in _BLANKS:
-        place += 1
-    return place
+            place = behind_blanks(text, place + 1)
