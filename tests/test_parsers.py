@@ -37,10 +37,10 @@ COMMENTS = st.sampled_from(("", "# comment\n", "; comment\n", "  # comment \\\n"
 def test_any_text_is_a_unit_file(text: str) -> None:
     parsed = syntax.parse(text)
     lines = len(text.replace("\0", "\n").replace("\r", "\n").split("\n"))
-    numbers = [number for section in parsed.sections for _, _, number in section.assignments]
+    numbers = [number for _, _, assignments in parsed.sections for _, _, number in assignments]
     assert all(1 <= number <= lines for number in numbers + [number for number, _ in parsed.problems])
-    for section in parsed.sections:
-        for key, value, _ in section.assignments:
+    for _, _, assignments in parsed.sections:
+        for key, value, _ in assignments:
             assert key
             assert not {"\n", "\r", "\0"} & {*key, *value}
 
@@ -58,7 +58,7 @@ def test_what_is_written_is_read(file: list[tuple[str, list[tuple[str, str]]]], 
     if data.draw(st.booleans()):
         text = text.rstrip("\r\n")
     parsed = syntax.parse(text)
-    found = [(section.name, [(key, value) for key, value, _ in section.assignments]) for section in parsed.sections]
+    found = [(name, [(key, value) for key, value, _ in assignments]) for name, _, assignments in parsed.sections]
     assert found == file
     assert not parsed.problems
     assert parsed.broken is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from kubens.tree import Tree
 from kubens_machine import configure, install, service, whereabouts
 from machine import Machine
 from trees import BASE, Content, build, generate, program
@@ -87,3 +88,20 @@ def test_what_lives_and_cannot_be_made_anew(tmp_path: Path) -> None:
     assert (done.output / "red.service").read_text() == "[Service]\nExecStart=/bin/true\n"
     assert (done.output / ".kubens/red/units/red.service").exists()
     assert (done.output / "a.service.d/zz-kubens.conf").read_text() == "[Service]\n"
+
+
+def test_a_digest_tells_trees_apart_whichever_text_is_another() -> None:
+    def digest(changed: str = "", text: str = "") -> str:
+        tree = Tree("kubens", "record" + "!" * (changed == "record"))
+        for number in range(200):
+            tree.files[f"{number}.service" + "!" * (changed == f"name {number}")] = "!" * (changed == f"text {number}")
+        tree.early["early.service"] = text + "!" * (changed == "early")
+        tree.seal()
+        return tree.digest
+
+    changes = ["", "record", "early", *(f"{what} {number}" for what in ("name", "text") for number in range(200))]
+    assert len({digest(change) for change in changes}) == len(changes)
+    assert digest() == digest()
+    # What is exchanged, too, at whatever distance.
+    texts = ["." * number + "2" + "." * (150 - number) for number in range(150)]
+    assert len({digest(text=f"{text[:-1]}1") for text in texts}) == len(texts)

@@ -240,16 +240,17 @@ def read_file(configuration: Configuration, root: Root, path: str) -> None:
     for line, reason in parsed.problems:
         findings.append(Finding(WARNING, path, line, "", f"{reason}: mend or remove it"))
     for section in parsed.sections:
-        if section.name == "MountNamespace":
+        name, line, _ = section
+        if name == "MountNamespace":
             _mount_namespace(configuration, section, path)
-        elif section.name == "NetworkNamespace":
+        elif name == "NetworkNamespace":
             from kubens import netns
 
             unknown_keys(findings, section, path)
             netns.read_section(configuration, section, path)
-        elif not section.name.startswith("X-"):
-            reason = f"unknown section [{section.name}], ignored: write one of {_sections()}"
-            findings.append(Finding(WARNING, path, section.line, "", reason))
+        elif not name.startswith("X-"):
+            reason = f"unknown section [{name}], ignored: write one of {_sections()}"
+            findings.append(Finding(WARNING, path, line, "", reason))
     more = len(findings) - before - FINDINGS_MAX
     if more > 0:
         findings[before + FINDINGS_MAX :] = [
@@ -262,18 +263,20 @@ def _sections() -> str:
 
 
 def unknown_keys(findings: list[Finding], section: syntax.Section, path: str) -> None:
-    for key, _, line in section.assignments:
-        if (section.name, key) not in _TYPES and not key.startswith("X-"):
-            known = " ".join(k for s, k, *_ in SETTINGS if s == section.name)
-            reason = f"unknown setting {key}= in [{section.name}], ignored: write one of {known}"
+    name, _, assignments = section
+    for key, _, line in assignments:
+        if (name, key) not in _TYPES and not key.startswith("X-"):
+            known = " ".join(k for s, k, *_ in SETTINGS if s == name)
+            reason = f"unknown setting {key}= in [{name}], ignored: write one of {known}"
             findings.append(Finding(WARNING, path, line, "", reason))
 
 
 def _mount_namespace(configuration: Configuration, section: syntax.Section, path: str) -> None:
     findings = configuration.findings
     unknown_keys(findings, section, path)
-    name, line = "kubens", section.line
-    for key, value, number in section.assignments:
+    _, begin, assignments = section
+    name, line = "kubens", begin
+    for key, value, number in assignments:
         if key == "Name":
             name, line = value or "kubens", number
     problem = bad_namespace_name(name)
@@ -282,8 +285,8 @@ def _mount_namespace(configuration: Configuration, section: syntax.Section, path
         return
     namespace = configuration.mount_namespaces.get(name)
     if namespace is None:
-        namespace = configuration.mount_namespaces[name] = MountNamespace(name, path, section.line)
-    for key, value, number in section.assignments:
+        namespace = configuration.mount_namespaces[name] = MountNamespace(name, path, begin)
+    for key, value, number in assignments:
         if key in ("Wrap", "Env"):
             _members(namespace, WRAP if key == "Wrap" else ENV, value, path, number, findings)
         elif key == "WrapCommands":

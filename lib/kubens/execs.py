@@ -10,19 +10,8 @@ if TYPE_CHECKING:
     from kubens.units import Setting, Unit
 
 
-def commands(unit: Unit, key: str) -> list[Command]:
-    """The effective commands of one setting, in order."""
-    found: list[Command] = []
-    for setting in unit.service.get(key, ()):
-        if setting.value:
-            found += setting.commands
-        else:
-            found = []
-    return found
-
-
 def located(unit: Unit, key: str) -> list[tuple[Command, Setting]]:
-    """As commands(), each with the assignment that it stands in."""
+    """The effective commands of one setting, in order, each with the assignment that it stands in."""
     found: list[tuple[Command, Setting]] = []
     for setting in unit.service.get(key, ()):
         if setting.value:
@@ -35,7 +24,7 @@ def located(unit: Unit, key: str) -> list[tuple[Command, Setting]]:
 def untold(unit: Unit) -> tuple[str, int, str] | None:
     """(file, line, reason) where it depends on the release, or on an instance's name, whether systemd takes a line."""
     for setting in unit.service.get("Type", ()):
-        if setting.value == "notify-reload" and len(commands(unit, "ExecStart")) != 1:
+        if setting.value == "notify-reload" and len(unit.commands.get("ExecStart", ())) != 1:
             return (
                 setting.file,
                 setting.line,
@@ -55,7 +44,7 @@ def refused_by_systemd(unit: Unit) -> tuple[str, int, str] | None:
     """(file, line, reason) where systemd would not load the unit: what stops it while reading, and service_verify()."""
     if unit.refused:
         return unit.refused
-    found = commands(unit, "ExecStart")
+    found = unit.commands.get("ExecStart", ())
     if len(found) == 1:
         return None
     # A word that is none is ignored, and the assignment before it stands.
@@ -68,7 +57,7 @@ def refused_by_systemd(unit: Unit) -> tuple[str, int, str] | None:
         return None
     if not oneshot:
         return unit.path, 0, "no ExecStart="
-    stays = commands(unit, "ExecStop") and syntax.boolean(unit.last("RemainAfterExit"))
+    stays = unit.commands.get("ExecStop") and syntax.boolean(unit.last("RemainAfterExit"))
     if stays or unit.last("SuccessAction") not in ("", "none"):
         return None
     return unit.path, 0, "no ExecStart=, and no ExecStop= with RemainAfterExit=yes"

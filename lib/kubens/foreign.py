@@ -57,4 +57,4 @@ def _service_names(root: Root, path: str) -> list[str]:
     except OSError:
         return []
     sections = syntax.parse(text, frozenset(("ServiceName",))).sections
-    return [f"{value}.service" for section in sections for _, value, _ in section.assignments]
+    return [f"{value}.service" for _, _, assignments in sections for _, value, _ in assignments]

@@ -273,7 +273,7 @@ def _has_order(root: Root, path: str, known: Container[str]) -> bool:
     for text in texts:
         if "After" in text and files[0] is not path:
             return True
-        for section in syntax.parse(text, _BEFORE).sections if "Before" in text else ():
-            if any(name not in known for _, value, _ in section.assignments for name in value.split()):
+        for _, _, assignments in syntax.parse(text, _BEFORE).sections if "Before" in text else ():
+            if any(name not in known for _, value, _ in assignments for name in value.split()):
                 return True
     return False

@@ -167,8 +167,9 @@ def find_types(configuration: Configuration) -> None:
 def read_section(configuration: Configuration, section: syntax.Section, path: str) -> None:
     """Add what a [NetworkNamespace] section says."""
     findings = configuration.findings
-    name, line = "", section.line
-    for key, value, number in section.assignments:
+    _, begin, assignments = section
+    name, line = "", begin
+    for key, value, number in assignments:
         if key == "Name":
             name, line = value, number
     problem = "is missing" if not name else bad_name(name)
@@ -177,9 +178,9 @@ def read_section(configuration: Configuration, section: syntax.Section, path: st
         return
     namespace = configuration.network_namespaces.get(name)
     if namespace is None:
-        namespace = configuration.network_namespaces[name] = NetworkNamespace(name, path, section.line)
+        namespace = configuration.network_namespaces[name] = NetworkNamespace(name, path, begin)
     wanted: tuple[str, ...] | None = None
-    for key, value, number in section.assignments:
+    for key, value, number in assignments:
         if key == "Types":
             _types(namespace, value, path, number, findings)
         elif key == "Services":

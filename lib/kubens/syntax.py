@@ -6,6 +6,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    # Key, value, and the number of the line.
+    Assignment = tuple[str, str, int]
+    # Of a [Name] header: the name, the number of its line, and what stands below it.
+    Section = tuple[str, int, list[Assignment]]
+
 BLANKS = " \t\n\r"
 
 # A longer line makes systemd give up on the file (LONG_LINE_MAX).
@@ -27,17 +32,6 @@ _COMMON = frozenset(
 )  # fmt: skip
 
 
-class Section:
-    """One [Name] header and the assignments below it, as (key, value, line number)."""
-
-    __slots__ = ("assignments", "line", "name")
-
-    def __init__(self, name: str, line: int) -> None:
-        self.name = name
-        self.line = line
-        self.assignments: list[tuple[str, str, int]] = []
-
-
 class Parsed:
     """A file's sections in order; `problems` as (line, reason): what systemd would warn of and ignore.
 
@@ -52,11 +46,11 @@ class Parsed:
         self.broken: tuple[int, str] | None = None
         self.untold: tuple[int, str] | None = None
 
-    def begin(self, name: str, line: int) -> list[tuple[str, str, int]]:
+    def begin(self, name: str, line: int) -> list[Assignment]:
         """Begin a section; where its assignments belong."""
-        section = Section(name, line)
-        self.sections.append(section)
-        return section.assignments
+        assignments: list[Assignment] = []
+        self.sections.append((name, line, assignments))
+        return assignments
 
 
 def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
@@ -71,7 +65,7 @@ def parse(text: str, wanted: frozenset[str] | None = None) -> Parsed:
         if found is not None:
             return found
     parsed = Parsed()
-    assignments: list[tuple[str, str, int]] | None = None
+    assignments: list[Assignment] | None = None
     for number, logical in _logical_lines(text):
         line = logical.strip(BLANKS)
         first = line[:1]
@@ -108,7 +102,7 @@ def _parse_plain(text: str, wanted: frozenset[str]) -> Parsed | None:
     """
     parsed = Parsed()
     header: tuple[str, int] | None = None
-    assignments: list[tuple[str, str, int]] | None = None
+    assignments: list[Assignment] | None = None
     for number, line in _logical_lines(text):
         if not line:
             continue

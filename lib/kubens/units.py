@@ -34,13 +34,13 @@ class Unit:
 
     name: its real name, under which drop-ins of ours are filed. path: its fragment. dropins: the files applied after
     it, in order. section: its own, "Service" or "Socket". service, unit: assignments of that and of [Unit] by key, in
-    the order applied.
+    the order applied. commands: what those of Exec*= amount to, after resets, by key.
     plain: whether all its commands are, and it has no WorkingDirectory=.
     refused: (file, line, reason) where systemd itself would not load it. unreadable: (file, line, reason) where it
     might, and we cannot tell what.
     """
 
-    __slots__ = ("dropins", "name", "path", "plain", "refused", "section", "service", "unit", "unreadable")
+    __slots__ = ("commands", "dropins", "name", "path", "plain", "refused", "section", "service", "unit", "unreadable")
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
@@ -49,6 +49,7 @@ class Unit:
         self.section = "Socket" if name.endswith(".socket") else "Service"
         self.service: dict[str, list[Setting]] = {}
         self.unit: dict[str, list[Setting]] = {}
+        self.commands: dict[str, Sequence[Command]] = {}
         self.plain = True
         self.refused: tuple[str, int, str] | None = None
         self.unreadable: tuple[str, int, str] | None = None
@@ -197,12 +198,12 @@ class Units:
             if not fragment and unit.name not in path:
                 # Of a directory that other units have as well.
                 self._parsed[path] = parsed
-        for section in parsed.sections:
-            if section.name == unit.section:
-                if not _add(unit, section.assignments, path, fragment):
+        for section, _, assignments in parsed.sections:
+            if section == unit.section:
+                if not _add(unit, assignments, path, fragment):
                     return True
-            elif section.name == "Unit":
-                for key, value, line in section.assignments:
+            elif section == "Unit":
+                for key, value, line in assignments:
                     unit.unit.setdefault(key, []).append(Setting(value, path, line))
         if parsed.untold and unit.unreadable is None:
             unit.unreadable = (path, *parsed.untold)
@@ -221,7 +222,9 @@ def _add(unit: Unit, assignments: list[tuple[str, str, int]], path: str, fragmen
     into = unit.service
     for key, value, line in assignments:
         setting = Setting(value, path, line)
-        if value and key in _WITH_SYNTAX and (reason := _take(unit, key, setting)):
+        if not value:
+            unit.commands.pop(key, None)
+        elif key in _WITH_SYNTAX and (reason := _take(unit, key, setting)):
             if reason == IGNORED:
                 continue
             # Here systemd gives up: on the unit where this is its fragment, else on the rest of the drop-in.
@@ -246,6 +249,8 @@ def _take(unit: Unit, key: str, setting: Setting) -> str:
     value = setting.value
     if key != "WorkingDirectory":
         setting.commands, bad = command.parse(value)
+        before = unit.commands.get(key)
+        unit.commands[key] = [*before, *setting.commands] if before else setting.commands
         if len(setting.commands) != 1 or not setting.commands[0].plain:
             unit.plain = False
             if bad is not None and bad.fatal:

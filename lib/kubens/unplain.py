@@ -123,11 +123,7 @@ def _bad_command(command: Command, unit: Unit, namespace: MountNamespace, invent
 
 
 def all_commands(unit: Unit) -> list[Command]:
-    found = []
-    for key in unit.service:
-        if key in _EXEC_SETTINGS:
-            found += execs.commands(unit, key)
-    return found
+    return [command for commands in unit.commands.values() for command in commands]
 
 
 def is_renamed(command: Command) -> bool:

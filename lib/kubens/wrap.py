@@ -111,7 +111,7 @@ def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> lis
     settings: list[tuple[str, str]] = []
     first = None
     for key in namespace.wrap_commands:
-        commands = execs.commands(unit, key)
+        commands = unit.commands.get(key)
         if commands:
             settings.append((key, ""))
             settings += [(key, _line(command, unit, namespace, inventory)) for command in commands]

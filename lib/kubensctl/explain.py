@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from kubens import execs, names, syntax
+from kubens import names, syntax
 from kubens.config import ENV, EXEC_SETTINGS, JOIN, WRAP, Member, MountNamespace
 from kubens.files import Root
 from kubens.finding import ERROR, Finding
@@ -121,9 +121,9 @@ def _show_dropins(out: Terminal, planned: Planned, unit: Unit) -> None:
     dropins = planned.dropins(unit)
     for number, (path, text) in enumerate(dropins.items(), 1):
         out.line(f"\nApplied {'last' if number == len(dropins) else 'then'}, {GENERATED}/{path}:")
-        for section in syntax.parse(text).sections:
-            out.line(f"  [{section.name}]")
-            for key, value, _ in section.assignments:
+        for section, _, assignments in syntax.parse(text).sections:
+            out.line(f"  [{section}]")
+            for key, value, _ in assignments:
                 out.line("  " + _painted(out, unit, key, value))
 
 
@@ -162,7 +162,7 @@ def _refusals(planned: Planned, unit: Unit, namespace: Configured) -> list[Findi
 def _painted(out: Terminal, unit: Unit, key: str, value: str) -> str:
     """The assignment with what kubens put in front of the original command in colour."""
     if key in EXEC_SETTINGS:
-        for command in execs.commands(unit, key):
+        for command in unit.commands.get(key, ()):
             end = value.find(f" {command.program}", 1)
             if end > 0 and value.endswith(command.arguments):
                 return f"{key}={out.paint(printable(value[:end]), GREEN)}{printable(value[end:])}"

@@ -149,8 +149,8 @@ def _overruling(later: Sequence[str], mode: str) -> str:
     """The drop-in behind ours that sets what puts a member inside, "" where there is none."""
     for path in reversed(later):
         with contextlib.suppress(OSError):
-            for section in syntax.parse(Root().read(path) or "").sections:
-                if any(key == _DECISIVE.get(mode) for key, *_ in section.assignments):
+            for _, _, assignments in syntax.parse(Root().read(path) or "").sections:
+                if any(key == _DECISIVE.get(mode) for key, *_ in assignments):
                     return path
     return ""
 

@@ -32,8 +32,8 @@ def findings(planned: Planned, unit: Unit, namespace: Configured) -> list[Findin
             parsed = syntax.parse(planned.root.read(path) or "")
         except OSError:
             continue
-        for section in parsed.sections:
-            for key, _, line in section.assignments if section.name in _SECTIONS else ():
+        for section, _, assignments in parsed.sections:
+            for key, _, line in assignments if section in _SECTIONS else ():
                 if key in keys:
                     reason = _reason(key, path, ours, key in overruled)
                     found.append(Finding(WARNING, path, line, unit.name, reason))

@@ -115,15 +115,15 @@ def _search_path(root: Root) -> Iterator[str]:
 
 def _only(root: Root, path: str, *keys: str) -> None:
     """What else stands in their drop-in is somebody's own, and would be lost with it."""
-    for section in syntax.parse(root.read(path) or "").sections:
-        for key, value, line in section.assignments:
+    for _, _, assignments in syntax.parse(root.read(path) or "").sections:
+        for key, value, line in assignments:
             if key not in (*keys, "Wants", "Requires", "After", "Before", "PartOf", "BindsTo"):
                 raise Failure(f"{path}:{line}: {key}={value} is somebody's own: put it into another drop-in")
 
 
 def _enters_only(root: Root, path: str) -> None:
     """Arguments that somebody added to the command that was extracted would be lost."""
-    for section in syntax.parse(root.read(path) or "").sections:
-        for key, value, line in section.assignments:
+    for _, _, assignments in syntax.parse(root.read(path) or "").sections:
+        for key, value, line in assignments:
             if key == "ExecStart" and value and not re.search(r"mnt[\s\\]+\$\{?\w+\}?[\s\"']*$", value):
                 raise Failure(f"{path}:{line}: {key}={value} adds to the command: put that into another drop-in")
