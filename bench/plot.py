@@ -8,10 +8,11 @@ from xml.sax.saxutils import escape
 
 Rows = list[dict[str, Any]]
 
-WIDTH, HEIGHT = 800, 330
+WIDTH, HEIGHT = 800, 340
 TOP, BOTTOM = 60, 270
 INK, GRID, COST, SAVED, TARGET = "#24292f", "#d0d7de", "#0969da", "#bf8700", "#8c959f"
 PEER = "#57606a"
+_EDGE = 'stroke="white" stroke-width="3" paint-order="stroke"'
 
 
 def draw(generator: Rows, peers: Rows, pid1: Rows, conditions: str) -> str:
@@ -99,5 +100,6 @@ def line(points: list[tuple[float, float]], colour: str, width: float = 1) -> st
 
 
 def text(x: float, y: float, content: str, anchor: str, colour: str = INK, weight: str = "normal") -> str:
+    """With a white edge, so that a curve behind it does not strike it out."""
     position = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text {position} fill="{colour}" font-weight="{weight}">{escape(content)}</text>'
+    return f'<text {position} fill="{colour}" font-weight="{weight}" {_EDGE}>{escape(content)}</text>'

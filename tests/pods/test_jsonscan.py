@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +84,26 @@ def test_whatever_becomes_of_a_manifest() -> None:
             taken += 1
             assert exactly(found) == exactly(by_json(text)), text
     assert taken > 400
+
+
+@pytest.mark.parametrize("escape", [r"\n", r"\"", r"\u00e9"])
+def test_a_string_of_escapes_costs_its_length(escape: str) -> None:
+    """And not the square of that: characters are counted that it looks through for a quote or a backslash."""
+    steps = 0
+
+    class Counted(str):
+        def find(self, *arguments: Any) -> int:
+            nonlocal steps
+            found = super().find(*arguments)
+            steps += (found if found >= 0 else arguments[2]) - arguments[1]
+            return found
+
+        def index(self, *arguments: Any) -> int:
+            nonlocal steps
+            found = super().index(*arguments)
+            steps += found - arguments[1]
+            return found
+
+    text = Counted(f'["{escape * 5000}"]')
+    assert jsonscan.document(text) == ([json.loads(f'"{escape}"') * 5000],)
+    assert steps <= 3 * len(text)

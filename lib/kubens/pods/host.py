@@ -127,7 +127,7 @@ class HostApp:
 
 
 # So many characters are looked through at most for the places of findings.
-_LOOKED_THROUGH = 2 * 1024 * 1024
+_LOOKED_THROUGH = 512 * 1024
 
 
 class HostPod:

@@ -121,7 +121,8 @@ def _number_at(text: str, at: int) -> tuple[Number, int]:
 def _unescaped(text: str, at: int) -> tuple[str, int]:
     """A string that has escapes, from behind its quote; and where the other quote is."""
     parts = []
-    while (end := text.index('"', at)) > (backslash := text.find("\\", at, end)) >= 0:
+    end = text.index('"', at)
+    while (backslash := text.find("\\", at, end)) >= 0:
         letter = text[backslash + 1]
         parts.append(text[at:backslash])
         at = backslash + 2
@@ -134,6 +135,8 @@ def _unescaped(text: str, at: int) -> tuple[str, int]:
             parts.append(chr(code))
         else:
             parts.append(_ESCAPES[letter])
+        if at > end:  # it was a quote; to look for the next one each time would take the square of the length
+            end = text.index('"', at)
     return "".join((*parts, text[at:end])), end
 
 
