@@ -49,7 +49,7 @@ class Unit:
         self.section = "Socket" if name.endswith(".socket") else "Service"
         self.service: dict[str, list[Setting]] = {}
         self.unit: dict[str, list[Setting]] = {}
-        self.commands: dict[str, Sequence[Command]] = {}
+        self.commands: dict[str, list[Command]] = {}
         self.plain = True
         self.refused: tuple[str, int, str] | None = None
         self.unreadable: tuple[str, int, str] | None = None
@@ -249,8 +249,7 @@ def _take(unit: Unit, key: str, setting: Setting) -> str:
     value = setting.value
     if key != "WorkingDirectory":
         setting.commands, bad = command.parse(value)
-        before = unit.commands.get(key)
-        unit.commands[key] = [*before, *setting.commands] if before else setting.commands
+        unit.commands.setdefault(key, []).extend(setting.commands)
         if len(setting.commands) != 1 or not setting.commands[0].plain:
             unit.plain = False
             if bad is not None and bad.fatal:
