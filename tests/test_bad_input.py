@@ -457,3 +457,18 @@ def test_what_is_in_the_place_of_configuration_is_said(place: str, tmp_path: Pat
     assert len(done.lines) == 1
     assert (CONF if place == "directory" else "/etc/kubens") in done.lines[0]
     assert (done.output / "good.service.d").is_dir()
+
+
+def test_a_record_in_which_types_are_no_names(tmp_path: Path) -> None:
+    """It is written by nobody but us. All the same no unit that comes from it is a path."""
+    record = "[NetworkNamespace]\nName=blue\nTypes={}lo\nServices=other.service\n"
+    outputs = []
+    for number, types in enumerate(("", "../../../x .. a/b ")):
+        place = "/run/kubens-generator/netns@blue/namespace.conf"
+        root = build(tmp_path / f"{number}/root", {**GOOD, "/usr/bin/ip": "", place: record.format(types)})
+        run = generate(root, tmp_path / f"{number}/output")
+        assert run.status == 0, run.lines
+        outputs.append({path for path in snapshot(run.output) if len(path.rpartition("/")[2]) != 16})
+        assert sorted(os.listdir(tmp_path / f"{number}")) == ["output", "root"]
+    assert outputs[0] == outputs[1]
+    assert "other.service.d/zz-kubens-netns.conf" in outputs[0]

@@ -209,7 +209,11 @@ def load_live(root: Root) -> Configuration:
             found.findings += recorded.findings
             found.unreadable = True
         if at and instance in recorded.network_namespaces:
-            found.network_namespaces[instance] = recorded.network_namespaces[instance]
+            from kubens import netns
+
+            namespace = found.network_namespaces[instance] = recorded.network_namespaces[instance]
+            # In a configuration there must be such a type. Here nobody asks again, and it becomes the path of a unit.
+            namespace.types = {kind: place for kind, place in namespace.types.items() if netns.is_word(kind)}
         elif name in recorded.mount_namespaces:
             found.mount_namespaces[name] = recorded.mount_namespaces[name]
     return found
