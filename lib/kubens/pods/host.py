@@ -126,8 +126,8 @@ class HostApp:
         self.grace = 0
 
 
-# So many characters are looked through at most for the places of findings.
-_LOOKED_THROUGH = 512 * 1024
+# So many characters are looked through at most for the places of findings: the longest manifest, once.
+_LOOKED_THROUGH = 1536 * 1024
 
 
 class HostPod:
