@@ -11,7 +11,7 @@ from kubens.pods.escape import is_utf8
 from kubens.pods.jsonscan import Number, Pairs, document
 
 TEXT_MAX = 4 * 1024 * 1024
-# A longer text than nearly all is read sooner by json, with the time that it takes to import it.
+# Nearly all are shorter. What is longer json reads sooner, although it has to be imported.
 SCANNED_MAX = 32 * 1024
 DEPTH_MAX = 32
 LIST_MAX = 1024
@@ -111,12 +111,12 @@ def load(text: str) -> object:
         raise ManifestError("$", f"is longer than {TEXT_MAX} characters")
     try:
         found = document(text) if len(text) <= SCANNED_MAX else None
-        return _load_slowly(text) if found is None else found[0]
+        return _load_by_json(text) if found is None else found[0]
     except RecursionError:
         raise ManifestError("$", f"is nested more than {DEPTH_MAX} deep") from None
 
 
-def _load_slowly(text: str) -> object:
+def _load_by_json(text: str) -> object:
     try:
         import json
     except ImportError:
