@@ -331,10 +331,12 @@ def _members(namespace: MountNamespace, mode: str, value: str, path: str, line: 
         namespace.members = kept
         return
     for word in syntax.words(value):
-        unit = word if names.kind(word) else word + ".service"
-        if not names.kind(unit):
-            findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored: mend or remove it"))
-            continue
+        unit = word
+        if not names.kind(word):
+            unit += ".service"
+            if not names.kind(unit):
+                findings.append(Finding(ERROR, path, line, word, "not a unit name, ignored: mend or remove it"))
+                continue
         if not unit.endswith(".service"):
             findings.append(
                 Finding(ERROR, path, line, unit, "not a service, ignored: remove it, only services run commands")

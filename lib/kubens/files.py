@@ -97,7 +97,8 @@ class Root:
         for name in self.names(path):
             if name.endswith(suffix) and name[0] != ".":
                 found.append(name)
-        return in_byte_order(found) if len(found) > 1 else found
+        found.sort()
+        return found if "".join(found).isascii() else in_byte_order(found)
 
     def link(self, path: str) -> str | None:
         """What a link says, None where it is none."""

@@ -52,8 +52,8 @@ class Lookup:
         self._ids: dict[str, str] = {}
         # suffix → name → names of links that say it; what systemd's unit_names_map is made from
         self._links: dict[str, dict[str, list[str]]] = {}
-        # what _of_beginning() has found
-        self._shared: dict[str, list[str]] = {}
+        # suffix → whether there are drop-ins for all units of a type that begin alike (foo-.service)
+        self._shares: dict[str, bool] = {}
         # What aliases.py has found out: template → instance → names of links that lead to it; a unit's real name → its
         # aliases; a file's name → links that say it and mean another file.
         self.families: dict[str, dict[str, list[str]]] = {}
@@ -72,11 +72,11 @@ class Lookup:
         path = self.resolve(name)
         return self.resolve(names.template_of(name)) if not path and "@" in name else path
 
-    def plain_fragment(self, name: str) -> str:
+    def plain_fragment(self, name: str, suffix: str) -> str:
         """The fragment of a unit that is what nearly every unit is, a file of its own name that no link says, or ""."""
         for directory, present in self.places.items():
             if name in present:
-                if present[name] or "@" in name or name in self.links_by_target(names.suffix(name)):
+                if present[name] or "@" in name or name in self.links_by_target(suffix):
                     return ""
                 return f"{directory}/{name}"
         return ""
@@ -88,30 +88,23 @@ class Lookup:
             return names.with_instance(real, names.instance_of(name))
         return real
 
-    def dropin_directories(self, owner: str) -> list[str]:
-        """The directories of drop-ins for a name or a type, in the order of the search path, then of the names."""
-        own = f"{owner}.d"
-        entries = [own]
-        if "@" in owner:
+    def dropin_directories(self, owner: str, suffix: str) -> list[str]:
+        """The directories of drop-ins for a name of a unit, or for its type, in the order of the search path, then of
+        the names. suffix: the type.
+        """
+        shares = self._shares.get(suffix)
+        if shares is None:
+            ending = f"-.{suffix}.d"
+            shares = self._shares[suffix] = any(ending in "/".join(present) for present in self.places.values())
+        if owner != suffix and ("@" in owner or (shares and "-" in owner)):
             entries = [f"{name}.d" for name in names.dropin_names(owner)]
-        elif "." in owner and (beginning := names.beginning(owner)):
-            entries += self._of_beginning(beginning)
-        if len(entries) == 1:
-            return [f"{directory}/{own}" for directory, present in self.places.items() if own in present]
+        else:
+            entries = [f"{owner}.d"]
         found = []
         for directory, present in self.places.items():
             for entry in entries:
                 if entry in present:
                     found.append(f"{directory}/{entry}")
-        return found
-
-    def _of_beginning(self, name: str) -> list[str]:
-        """Of the directories of drop-ins that all units have which begin alike (foo-.service), those that are there."""
-        found = self._shared.get(name)
-        if found is None:
-            entries = [f"{shared}.d" for shared in names.dropin_names(name)]
-            found = [entry for entry in entries if any(entry in present for present in self.places.values())]
-            self._shared[name] = found
         return found
 
     def wanted_by(self, targets: Collection[str]) -> Iterable[tuple[str, list[str]]]:

@@ -92,7 +92,7 @@ class Units:
     def load_dropins(self, name: str) -> Unit:
         """What drop-ins alone would make of a unit of that name, which need not exist (yet)."""
         unit = Unit(name, "")
-        unit.dropins = self._find_dropins(unit, [name])
+        unit.dropins = self._find_dropins(unit, [name], names.suffix(name))
         for dropin in unit.dropins:
             self._apply(unit, dropin, fragment=False)
         return unit
@@ -104,7 +104,8 @@ class Units:
 
     def _load(self, name: str) -> Unit | None:
         lookup = self.lookup
-        path = plain = lookup.plain_fragment(name)
+        kind = names.suffix(name)
+        path = plain = lookup.plain_fragment(name, kind)
         if not plain:
             path = lookup.fragment(name)
             if not path:
@@ -123,22 +124,22 @@ class Units:
             if reason:
                 unit.unreadable = (path, 0, reason)
             unit_names = aliases.all_names(lookup, name, path)
-        unit.dropins = self._find_dropins(unit, unit_names)
+        unit.dropins = self._find_dropins(unit, unit_names, kind)
         for dropin in unit.dropins:
             self._apply(unit, dropin, fragment=False)
         if "ExecSearchPath" in unit.service and 0 < lookup.release < 250:
             del unit.service["ExecSearchPath"]  # no setting yet
         return unit
 
-    def _find_dropins(self, unit: Unit, unit_names: list[str]) -> list[str]:
+    def _find_dropins(self, unit: Unit, unit_names: list[str], kind: str) -> list[str]:
         """The drop-ins of all names, by basename: the first directory wins, then byte order."""
-        kind = names.suffix(unit.name)
         of_kind = self._kinds.get(kind)
         if of_kind is None:
-            of_kind = self._kinds[kind] = [(kind, directory) for directory in self.lookup.dropin_directories(kind)]
+            directories = self.lookup.dropin_directories(kind, kind)
+            of_kind = self._kinds[kind] = [(kind, directory) for directory in directories]
         found = []
         for owner in unit_names:
-            for directory in self.lookup.dropin_directories(owner):
+            for directory in self.lookup.dropin_directories(owner, kind):
                 found.append((owner, directory))
         found += of_kind
         if len(found) == 1 and found[0][0] == unit.name:
