@@ -321,11 +321,11 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
     if _watched is None:
         return
     if event in _EVENTS:
-        _watched.append(str(arguments[_EVENTS[event]]))
+        _watched.append(os.path.join(os.getcwd(), str(arguments[_EVENTS[event]])))
     elif event == "open":
         flags = arguments[2]
         if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
-            _watched.append(str(arguments[0]))
+            _watched.append(os.path.join(os.getcwd(), str(arguments[0])))
     elif event.startswith(_FORBIDDEN):
         _watched.append(event)
 
@@ -337,11 +337,13 @@ def generated(root: Path, output: Path) -> tuple[int, list[str]]:
     """Run the generator: its exit status, and what it wrote elsewhere than into the output."""
     global _watched
     written: list[str] = []
+    here = os.getcwd()
     _watched = written
     try:
         status = boot.generate([str(output)], {b"KUBENS_ROOT": os.fsencode(root)})
     finally:
         _watched = None
+        os.chdir(here)
     return status, [path for path in written if not path.startswith(f"{output}/") or "/../" in path]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trees import BASE, FULL, GENERATOR, MOUNTS, POD, Content, acted_on, build, generate, install, snapshot
+from trees import BASE, FULL, GENERATOR, MOUNTS, POD, Content, acted_on, build, generate, install, snapshot, touched
 
 REFUSED: dict[str, Content] = {
     **FULL,
@@ -146,15 +146,6 @@ class Trace:
         begin = max(place for place, (_, rest) in enumerate(self.calls) if '/start.py"' in rest)
         self.own = self.calls[begin + 1 :]
 
-    def paths(self) -> list[tuple[str, str, str]]:
-        """(call, path, the rest of the arguments) for each absolute path that was given to a call."""
-        found = []
-        for name, rest in self.own:
-            arguments = rest.partition(",")[0] if name == "readlink" else rest
-            if name not in ("read", "write"):
-                found += [(name, path, rest) for path in re.findall(r'"(/[^"]*)"', arguments)]
-        return found
-
 
 @pytest.mark.needs("strace")
 @pytest.mark.parametrize(
@@ -167,8 +158,8 @@ def test_a_run_starts_nothing_and_touches_nothing_else(files: Mapping[str, Conte
     assert names.count("execve") == 1
     assert not {"fork", "vfork", "clone", "clone3"} & set(names)
     assert not {name for name, _ in trace.own} & FORBIDDEN
-    for name, path, rest in trace.paths():
-        inside = path.startswith(f"{output}/") and "/../" not in path
+    for name, path, rest in touched(trace.own):
+        inside = f"{path}/".startswith(f"{output}/") and "/../" not in path
         if "O_WRONLY" in rest or "O_RDWR" in rest or name in CHANGES:
             assert inside or path == "/dev/kmsg", (name, path)
         elif path.startswith(f"{root}/"):
@@ -178,7 +169,7 @@ def test_a_run_starts_nothing_and_touches_nothing_else(files: Mapping[str, Conte
 
 
 FORBIDDEN = {"fork", "vfork", "clone", "clone3", "execve", "socket", "socketpair", "connect", "bind", "kill", "mount",
-             "umount2", "setns", "unshare", "chdir", "chroot", "chmod", "chown"}  # fmt: skip
+             "umount2", "setns", "unshare", "chroot", "chmod", "chown"}  # fmt: skip
 CHANGES = {"mkdir", "unlink", "rmdir", "link", "rename", "symlink"}
 # Below the root: what is configured, units, what other generators make units from, programs, and whether we are off.
 READ = re.compile(
@@ -223,14 +214,23 @@ def test_two_at_once_into_two_directories(tmp_path: Path) -> None:
     assert all(snapshot(output) == expected for output in outputs)
 
 
-def test_three_arguments_as_systemd_gives_them(tmp_path: Path) -> None:
-    root = build(tmp_path / "root", FULL)
+@pytest.mark.parametrize("beginning", ["{}/", "", "./"], ids=["as systemd gives them", "relative", "with a dot"])
+def test_three_arguments(beginning: str, tmp_path: Path) -> None:
+    """Of what lives, a unit that comes before those of /etc."""
+    files = {**REFUSED, "/etc/systemd/system/red.service": ""}
+    root = build(tmp_path / "root", files)
+    kept = root / "run/kubens-generator/red"
+    shutil.copytree(generate(build(tmp_path / "before", FULL), tmp_path / "old").output / ".kubens/red", kept)
     expected = snapshot(generate(root, tmp_path / "alone").output)
-    places = [tmp_path / name for name in ("normal", "early", "late")]
-    for place in places:
-        place.mkdir()
-    subprocess.run([str(GENERATOR), *map(str, places)], env={"KUBENS_ROOT": str(root)}, check=True)
-    assert [snapshot(place) for place in places] == [expected, {}, {}]
+    names = ("normal", "early", "late")
+    for name in names:
+        (tmp_path / name).mkdir()
+    given = [beginning.format(tmp_path) + name for name in ("root", *names)]
+    command = [str(GENERATOR), *given[1:]]
+    subprocess.run(command, env={"KUBENS_ROOT": given[0]}, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    normal, early, late = (snapshot(tmp_path / name) for name in names)
+    assert "red.service" in early and "red.service" not in normal and late == {}
+    assert {**normal, **early} == expected
 
 
 @pytest.mark.parametrize("arguments", [(), ("a", "b"), ("a", "b", "c", "d")])

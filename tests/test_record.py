@@ -94,7 +94,7 @@ def test_a_digest_tells_trees_apart_whichever_text_is_another() -> None:
     def digest(changed: str = "", text: str = "") -> str:
         tree = Tree("kubens", "record" + "!" * (changed == "record"))
         for number in range(200):
-            tree.files[f"{number}.service" + "!" * (changed == f"name {number}")] = "!" * (changed == f"text {number}")
+            tree.units[f"{number}.service" + "!" * (changed == f"name {number}")] = "!" * (changed == f"text {number}")
         tree.early["early.service"] = text + "!" * (changed == "early")
         tree.seal()
         return tree.digest

@@ -8,9 +8,10 @@ assert (run.status, run.lines) == (0, [])
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
@@ -157,6 +158,27 @@ def snapshot(root: Path) -> dict[str, State]:
             elif stat.S_ISCHR(state.st_mode) or stat.S_ISBLK(state.st_mode):
                 content = state.st_rdev
             found[str(path.relative_to(root))] = (state.st_mode, content)
+    return found
+
+
+def touched(calls: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Of system calls as strace(1) has them, name and arguments: each path that was given to one, with both.
+
+    What is relative comes after a chdir(2), and is given from the root on as well.
+    """
+    found = []
+    here = "(the working directory)"
+    for name, arguments in calls:
+        paths = re.findall(r'"([^"]+)"', arguments) if name not in ("read", "write") else []
+        if name in ("readlink", "getxattr"):
+            paths = paths[:1]
+        elif name == "symlink":  # what it says comes first
+            paths = paths[1:]
+        for path in paths:
+            whole = path if path.startswith("/") else f"{here}/{path}"
+            found.append((name, whole, arguments))
+            if name == "chdir":
+                here = whole
     return found
 
 

@@ -29,12 +29,13 @@ def main(arguments: list[str]) -> int:
 
 
 def generate(arguments: list[str], environment: Mapping[bytes, bytes]) -> int:
-    """Generate into arguments[0]; the exit status says how it went."""
+    """Generate into arguments[0], to which the working directory may change; the exit status says how it went."""
     if len(arguments) not in (1, 3):
         _report([Finding(ERROR, "", 0, "", "usage: kubens-generator NORMAL [EARLY LATE]")])
         return DONE_WITH_ERRORS
-    output, early = arguments[0], arguments[1] if len(arguments) > 1 else ""
-    root = Root(environment.get(b"KUBENS_ROOT", b"").decode("utf-8", "surrogateescape"))
+    output, early = _absolute(arguments[0]), _absolute(arguments[1] if len(arguments) > 1 else arguments[0])
+    root_path = environment.get(b"KUBENS_ROOT", b"").decode("utf-8", "surrogateescape")
+    root = Root(_absolute(root_path) if root_path else "")
     configuration = config.load(root)
     live = config.load_live(root)
     if not any(map(_has_anything, (configuration, live))) or switched_off(root):
@@ -58,6 +59,11 @@ def generate(arguments: list[str], environment: Mapping[bytes, bytes]) -> int:
     if missing and _any_lives(root, missing):
         return CRASHED  # what lives is not left without its units: `recorded` tries once more
     return DONE_WITH_ERRORS if made.has_errors else DONE
+
+
+def _absolute(path: str) -> str:
+    """systemd gives such; people need not."""
+    return path if path.startswith("/") else f"{posix.getcwd()}/{path}"
 
 
 def _has_anything(configuration: Configuration) -> bool:

@@ -71,8 +71,8 @@ def _add_type(made: Plan, kind: str, networks: Networks) -> None:
             reason = f"exists already ({found}), and is used as it is: remove it to have it made by each reload"
             made.findings.append(Finding(WARNING, path, 0, unit, reason))
         else:
-            tree.files[unit] = text
-    if tree.files:
+            tree.units[unit] = text
+    if tree.units:
         tree.seal()
         made.trees.append(tree)
 
@@ -118,27 +118,26 @@ class _Builder:
         if namespace is None:
             return None
         members = {**(live.members if live else {}), **namespace.members}
-        dropins: dict[str, str] = {}
+        tree = Tree(namespace.record, "")
         # Sockets last: whether they join depends on what they start.
         order = sorted(members.values(), key=lambda member: names.suffix(member.unit) == "socket")
-        kept = [member for member in order if self._add(namespace, member, live, dropins)]
-        tree = Tree(namespace.record, _section(namespace, kept))
-        tree.files.update(dropins)
+        kept = [member for member in order if self._add(namespace, member, live, tree)]
+        tree.record = _section(namespace, kept)
         tree.needs = [_type_tree(kind) for kind in namespace.types]
         for before, unit in zip(namespace.units, namespace.units[1:]):
             text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", [("After", before)]),))
-            tree.files[f"{unit}.d/{_DROPIN}"] = text
+            tree.add_dropin(unit, _DROPIN, text)
         if not namespace.types:
             # Of a namespace with types, people start and stop those.
             settings = [("RefuseManualStart", "no"), ("RefuseManualStop", "no")]
             text = render.text(f"{namespace.file}:{namespace.line}", (("Unit", settings),))
-            tree.files[f"{namespace.maker}.d/{_DROPIN}"] = text
+            tree.add_dropin(namespace.maker, _DROPIN, text)
         for target in namespace.wanted_by:
             for unit in namespace.units:
                 tree.links[f"{target}.wants/{unit}"] = f"../{names.template_of(unit)}"
         tree.seal()
         if namespace.recorded:
-            tree.files[namespace.record_unit] = render.record_service(
+            tree.units[namespace.record_unit] = render.record_service(
                 namespace.record, namespace.maker, tree.digest, self._inventory.tools
             )
         return tree
@@ -176,9 +175,7 @@ class _Builder:
             return f"its variables are nowhere set: write {directory}/{kind}-{name}.conf"
         return ""
 
-    def _add(
-        self, namespace: NetworkNamespace, member: Member, live: NetworkNamespace | None, dropins: dict[str, str]
-    ) -> bool:
+    def _add(self, namespace: NetworkNamespace, member: Member, live: NetworkNamespace | None, tree: Tree) -> bool:
         """Add the drop-ins for one member. False where it exists and cannot join."""
         inventory = self._inventory
         unit = inventory.units.get(member.unit)
@@ -215,7 +212,7 @@ class _Builder:
                 continue
             text = self._blocked(namespace, member, refusals) if refusals else self._dropin(namespace, member, one)
             self._joined[one.name] = namespace.name
-            dropins[f"{one.name}.d/{name or _DROPIN}"] = text
+            tree.add_dropin(one.name, name or _DROPIN, text)
         return added
 
     def _dropin_name(self, unit: str) -> str:

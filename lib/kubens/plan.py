@@ -80,8 +80,8 @@ class _Builder:
         self._live = live
         self._inventory = inventory
         self._owners = owners
-        self._bond = render.body((("Unit", render.dependencies(namespace)),))
-        self._dropins: dict[str, str] = {}
+        self._wrapper = wrap.Wrapper(namespace, inventory)
+        self._dropins: dict[str, dict[str, str]] = {}
         # the real names of units: all that were looked at, with the names that brought them; those that are members
         self._tried: dict[str, str] = {}
         self._members: dict[str, None] = {}
@@ -108,15 +108,15 @@ class _Builder:
             origin = ""
         # What masks or replaces NAME.service takes effect once it is stopped; until then its stop commands are needed.
         hidden = self._live is not None and namespace.unit in self._inventory.taken
-        into = tree.early if hidden else tree.files
+        into = tree.early if hidden else tree.units
         into[namespace.unit] = render.mount_namespace_service(
             namespace.name, self._members, namespace.when_missing, origin, tools, namespace.recorded
         )
-        tree.files.update(self._dropins)
+        tree.dropins = self._dropins
         tree.seal()
         if namespace.recorded:
             record = render.record_service(namespace.name, namespace.unit, tree.digest, tools)
-            tree.files[namespace.record_unit] = record
+            tree.units[namespace.record_unit] = record
         tree.links[f"multi-user.target.wants/{namespace.unit}"] = f"../{namespace.unit}"
         return tree
 
@@ -147,8 +147,12 @@ class _Builder:
         """Add the drop-ins for one member. False where it exists and cannot be one."""
         inventory = self._inventory
         unit = inventory.units.get(member.unit)
-        units = [unit, *map(inventory.units.get, inventory.instances.get(member.unit, ()))]
-        if not any(units):
+        units = [] if unit is None else [unit]
+        for instance in inventory.instances.get(member.unit, ()):
+            one = inventory.units.get(instance)
+            if one is not None:
+                units.append(one)
+        if not units:
             finding = inventory.absence(member, "not wrapped")
             self.findings.append(finding)
             return finding.severity != ERROR
@@ -156,7 +160,7 @@ class _Builder:
             reason = f"is the same as {self._tried[unit.name]}, which is listed already: remove one"
             self.findings.append(Finding(WARNING, member.file, member.line, member.unit, reason))
         # An instance with files of its own does not follow its template. Its drop-in hides the template's, by the name.
-        new = [one for one in units if one is not None and one.name not in self._tried]
+        new = [one for one in units if one.name not in self._tried]
         last = wrap.last_dropin(new)
         name = wrap.dropin_name(last)
         added = True
@@ -188,7 +192,7 @@ class _Builder:
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))
             if of_template:
                 # Its template's drop-in must not make it loadable.
-                self._dropins[f"{unit.name}.d/{name or wrap.DROPIN}"] = render.text("", ())
+                self._dropins.setdefault(name or wrap.DROPIN, {})[unit.name] = render.text("", ())
             return True
         refusals = wrap.refusals(unit, member.mode, self._namespace, self._inventory)
         text = ""
@@ -197,7 +201,7 @@ class _Builder:
             refusals.append(Finding(ERROR, last, 0, unit.name, reason))
         if not refusals:
             try:
-                text = wrap.dropin(unit, member, self._namespace, self._inventory, self._bond)
+                text = self._wrapper.dropin(unit, member)
             except escape.Unwritable as error:
                 refusals.append(Finding(ERROR, unit.path, 0, unit.name, f"{error}: mend that"))
         self.findings += refusals
@@ -218,7 +222,7 @@ class _Builder:
                 self.findings += self._inventory.domains.get(unit.name, ())
         self._owners[unit.name] = self._namespace
         self._members[unit.name] = None
-        self._dropins[f"{unit.name}.d/{name or wrap.DROPIN}"] = text
+        self._dropins.setdefault(name or wrap.DROPIN, {})[unit.name] = text
         return True
 
     def _blocked(self, member: Member, refusals: list[Finding]) -> str:
@@ -230,4 +234,4 @@ class _Builder:
         from kubens import failures
 
         blocked = failures.blocked(reason, self._inventory.tools)
-        return render.text(f"{member.file}:{member.line}", (("Service", blocked),), self._bond)
+        return render.text(f"{member.file}:{member.line}", (("Service", blocked),), self._wrapper.bond)

@@ -96,12 +96,12 @@ def _tree(name: str, pod: HostPod | None, files: dict[str, str], tools: dict[str
     """pod: None where only what lives is to be kept."""
     tree = Tree(record_name(name), "")
     record = record_unit(name)
-    tree.files.update((unit, files[unit]) for unit in sorted(files) if unit != record)
+    tree.units.update((unit, files[unit]) for unit in sorted(files) if unit != record)
     if pod is not None and pod.start_at_boot:
         tree.links[f"multi-user.target.wants/{pod_target(name)}"] = f"../{pod_target(name)}"
     tree.seal()
     if pod is None or pod.recorded:
-        tree.files[record] = render.record_service(tree.name, pod_service(name), tree.digest, tools)
+        tree.units[record] = render.record_service(tree.name, pod_service(name), tree.digest, tools)
     return tree
 
 

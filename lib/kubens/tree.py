@@ -19,26 +19,34 @@ _PRIME = 2**30 - 35
 class Tree:
     """All that one namespace puts into the output directory: either the whole of it comes out, or nothing.
 
-    files: text by path; units lie at the top, drop-ins in UNIT.d/. early: text by name of units that must come before
-    those of /etc. links: target by path. record: the namespace's configuration, to be kept while it lives.
+    units: text by name. early: the same of units that must come before those of /etc. dropins: text by the names of the
+    drop-in and of the unit. links: target by path. record: the namespace's configuration, to be kept while it lives.
     digest: hexadecimal digits that tell one tree from another, once it is sealed. needs: the names of trees
     without which this one is of no use.
     """
 
-    __slots__ = ("digest", "early", "files", "links", "name", "needs", "record")
+    __slots__ = ("digest", "dropins", "early", "links", "name", "needs", "record", "units")
 
     def __init__(self, name: str, record: str) -> None:
         self.name = name
         self.record = record
         self.needs: list[str] = []
         self.digest = ""
-        self.files: dict[str, str] = {}
+        self.units: dict[str, str] = {}
+        self.dropins: dict[str, dict[str, str]] = {}
         self.early: dict[str, str] = {}
         self.links: dict[str, str] = {}
 
+    def add_dropin(self, unit: str, name: str, text: str) -> None:
+        self.dropins.setdefault(name, {})[unit] = text
+
     def seal(self) -> None:
         """Set the digest: remainders of some of the texts at a time as one number. Nothing need be imported for it."""
-        texts = (self.record, *self.files, *self.files.values(), *self.early, *self.early.values())
+        texts = [self.record]
+        for named in (self.units, self.early, *self.dropins.values()):
+            texts += named
+            texts += named.values()
+        texts += self.dropins
         for first in range(0, len(texts), _AT_ONCE):
             text = "\n".join((self.digest, *texts[first : first + _AT_ONCE]))
             number = int.from_bytes(text.encode("utf-8", "surrogateescape"), "big")

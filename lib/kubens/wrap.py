@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # Which ends last among all drop-ins of a unit, unless somebody chose a name like it.
 DROPIN = "zz-kubens.conf"
-_DROPIN = DROPIN.encode()
 
 NSENTER = "/usr/bin/nsenter"
 
@@ -84,7 +83,7 @@ def last_dropin(units: list[Unit]) -> str:
 def dropin_name(last: str) -> str:
     """The name that sorts after every other drop-in, of which this is the last; "" for none."""
     last = last[last.rfind("/") + 1 :]
-    if byte_order(last) < _DROPIN:
+    if last < DROPIN:  # as bytes, too: whatever is not ASCII comes after what is
         return DROPIN
     # "~" comes after the "." of ".conf".
     name = last[: -len(".conf")] + "~kubens.conf"
@@ -94,36 +93,55 @@ def dropin_name(last: str) -> str:
         return ""
 
 
-def dropin(unit: Unit, member: Member, namespace: MountNamespace, inventory: Inventory, bond: str) -> str:
-    """The text of a member's drop-in, of which bond is the part that they all have. The unit has no refusals.
+class Wrapper:
+    """Makes the drop-ins of one namespace's members. bond: the part that they all have."""
 
-    Raises escape.Unwritable.
-    """
-    service = losses(unit, member.mode, namespace)[0] if namespace.allow_sandbox_loss else []
-    if member.mode == ENV:
-        service += render.environment(namespace)
-    else:
-        service += _wrapped(unit, namespace, inventory)
-    return render.text(f"{member.file}:{member.line}", (("Service", service),), bond)
+    def __init__(self, namespace: MountNamespace, inventory: Inventory) -> None:
+        self.bond = render.body((("Unit", render.dependencies(namespace)),))
+        self._namespace = namespace
+        self._inventory = inventory
+        self._keys = namespace.wrap_commands
+        if namespace.when_missing == "host":
+            self._front = f"{inventory.kubensenter} -n {namespace.name} -- "
+        else:
+            self._front = f"{NSENTER} --mount={namespace.pin} "
 
+    def dropin(self, unit: Unit, member: Member) -> str:
+        """The text of one member's, whose unit has no refusals. Raises escape.Unwritable."""
+        namespace = self._namespace
+        service = losses(unit, member.mode, namespace)[0] if namespace.allow_sandbox_loss else []
+        if member.mode == ENV:
+            service += render.environment(namespace)
+        else:
+            self._wrap(unit, service)
+        return render.text(f"{member.file}:{member.line}", (("Service", service),), self.bond)
 
-def _wrapped(unit: Unit, namespace: MountNamespace, inventory: Inventory) -> list[tuple[str, str]]:
-    settings: list[tuple[str, str]] = []
-    first = None
-    for key in namespace.wrap_commands:
-        commands = unit.commands.get(key)
-        if commands:
-            settings.append((key, ""))
-            settings += [(key, _line(command, unit, namespace, inventory)) for command in commands]
-            if first is None or key == "ExecStart":
-                first = commands[0]
-    if sandbox.wants_private_mounts_off(unit):
-        settings.append(("PrivateMounts", "no"))
-    if first is not None and not unit.last("SyslogIdentifier"):
-        identifier = first.program.rpartition("/")[2]
-        if _is_flat(identifier):
-            settings.append(("SyslogIdentifier", identifier))
-    return settings
+    def _wrap(self, unit: Unit, settings: list[tuple[str, str]]) -> None:
+        first = None
+        for key in self._keys:
+            commands = unit.commands.get(key)
+            if commands:
+                settings.append((key, ""))
+                for command in commands:
+                    settings.append((key, self._line(command, unit)))
+                if first is None or key == "ExecStart":
+                    first = commands[0]
+        if sandbox.wants_private_mounts_off(unit):
+            settings.append(("PrivateMounts", "no"))
+        if first is not None and not unit.last("SyslogIdentifier"):
+            identifier = first.program.rpartition("/")[2]
+            if _is_flat(identifier):
+                settings.append(("SyslogIdentifier", identifier))
+
+    def _line(self, command: Command, unit: Unit) -> str:
+        """The command with nsenter in front of it."""
+        if unit.plain:
+            own = f"{command.program} {command.arguments}" if command.arguments else command.program
+        else:
+            from kubens import unplain
+
+            own = unplain.line(command, unit, self._inventory)
+        return f"{command.marks}{self._front}{own}"
 
 
 def _is_flat(text: str) -> bool:
@@ -139,18 +157,3 @@ def fronts(command: Command, unit: Unit, namespace: MountNamespace, inventory: I
 
         found += unplain.fronts(command, unit, inventory)
     return found
-
-
-def _line(command: Command, unit: Unit, namespace: MountNamespace, inventory: Inventory) -> str:
-    """The command with nsenter in front of it."""
-    if namespace.when_missing == "host":
-        front = f"{inventory.kubensenter} -n {namespace.name} -- "
-    else:
-        front = f"{NSENTER} --mount={namespace.pin} "
-    if unit.plain:
-        own = f"{command.program} {command.arguments}" if command.arguments else command.program
-    else:
-        from kubens import unplain
-
-        own = unplain.line(command, unit, inventory)
-    return command.marks + front + own

@@ -53,7 +53,7 @@ def load(root: Root, name: str, planned: Planned) -> Unit:
         raise Failure(f"{name}: not a unit name")
     units = planning.load_units(root)
     unit = units.load(name)
-    if unit is None and any(name in tree.files or name in tree.early for tree in planned.plan.trees):
+    if unit is None and any(name in tree.units or name in tree.early for tree in planned.plan.trees):
         raise Failure(f"{name} is made by kubens itself, to be seen with: kubensctl plan")
     if unit is None:
         raise Failure(f"{name}: {'masked' if units.lookup.find(name) == 'masked' else 'not installed'}")

@@ -112,10 +112,9 @@ class Planned:
         # That of a template is that of its instances, but for those that have files of their own.
         for unit_name in (names.template_of(unit.name), unit.name):
             for tree in self.plan.trees:
-                for path, text in tree.files.items():
-                    directory, _, name = path.partition("/")
-                    if directory == f"{unit_name}.d":
-                        found[name] = (path, text)
+                for name, texts in tree.dropins.items():
+                    if unit_name in texts:
+                        found[name] = (f"{unit_name}.d/{name}", texts[unit_name])
         return dict(found[name] for name in in_byte_order(found))
 
     def dropin(self, unit: Unit, namespace: Configured) -> tuple[str, str] | None:
@@ -129,7 +128,12 @@ class Planned:
         if self.switched_off:
             return []
         said = len(self.plan.findings)
-        write.write(self.plan, output, early)
+        here = os.open(".", os.O_PATH)
+        try:
+            write.write(self.plan, os.path.abspath(output), early)
+        finally:
+            os.fchdir(here)
+            os.close(here)
         return self.plan.findings[said:]
 
 

@@ -96,8 +96,11 @@ def make(path: str) -> Static:
     static = Static(findings=[*made.findings, *_generator(root)])
     sources = drift.Sources(root, taken)
     for tree in made.trees:
-        for file, text in tree.files.items():
-            _add(static, file, text, sources)
+        for name, text in tree.units.items():
+            static.unit(name).text = _headed(carried.relocated(text), [])
+        for dropin, texts in tree.dropins.items():
+            for name, text in texts.items():
+                static.unit(name).dropins[dropin] = _headed(text, sources.lines(name))
         for link in tree.links:
             target, _, name = link.partition(".wants/")
             static.unit(name).wanted_by.append(target)
@@ -145,15 +148,6 @@ def _generator(root: Root) -> list[Finding]:
     found = [path for path in GENERATORS if root.exists(path)]
     reason = "the generator is installed there as well: keep either it, or /etc/kubens, from the machine"
     return [Finding(WARNING, path, 0, "", reason) for path in found]
-
-
-def _add(static: Static, path: str, text: str, sources: drift.Sources) -> None:
-    directory, _, name = path.rpartition("/")
-    if not directory:
-        static.unit(name).text = _headed(carried.relocated(text), [])
-        return
-    unit = directory.removesuffix(".d")
-    static.unit(unit).dropins[name] = _headed(text, sources.lines(unit))
 
 
 def _add_networks(static: Static, root: Root, configuration: Configuration, kinds: tuple[str, ...]) -> None:

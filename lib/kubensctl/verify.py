@@ -34,8 +34,7 @@ def findings(planned: Planned, present: Sequence[str]) -> list[Finding]:
             return []
         # A template says nothing until it has an instance.
         present = [unit for unit in dict.fromkeys(present) if names.kind(unit) != names.TEMPLATE]
-        own = [path for tree in planned.plan.trees for path in tree.files
-               if "/" not in path and names.kind(path) != names.TEMPLATE]  # fmt: skip
+        own = [name for tree in planned.plan.trees for name in tree.units if names.kind(name) != names.TEMPLATE]
         own += [unit for network in planned.networks if planned.is_planned(network) for unit in network.makers]
         known = set(_verify(program, [_BOOT, *present], ""))
         said = _verify(program, [_BOOT, *own, *present], output)

@@ -153,7 +153,12 @@ class Trial:
         outcomes = {}
         for member, name in members.items():
             made = plan.plan(_configuration([member]), read)
-            dropins = {path: text for tree in made.trees for path, text in tree.files.items() if "/" in path}
+            dropins = {
+                f"{unit}.d/{name}": text
+                for tree in made.trees
+                for name, texts in tree.dropins.items()
+                for unit, text in texts.items()
+            }
             for path, text in dropins.items():
                 self._node.write(f"{GENERATED}/{path}", text)
             outcomes[member] = Outcome(_what(made, dropins, name), dropins, [str(finding) for finding in made.findings])
