@@ -107,7 +107,7 @@ class Wrapper:
             self._front = f"{NSENTER} --mount={namespace.pin} "
 
     def dropin(self, unit: Unit, member: Member) -> str:
-        """The text of one member's, whose unit has no refusals. Raises escape.Unwritable."""
+        """The text of a member's drop-in, whose unit has no refusals. Raises escape.Unwritable."""
         namespace = self._namespace
         service = losses(unit, member.mode, namespace)[0] if namespace.allow_sandbox_loss else []
         if member.mode == ENV:
