@@ -233,6 +233,19 @@ def test_three_arguments(beginning: str, tmp_path: Path) -> None:
     assert {**normal, **early} == expected
 
 
+def test_a_relative_path_where_the_working_directory_was_removed(tmp_path: Path) -> None:
+    root = build(tmp_path / "root", MOUNTS)
+    (tmp_path / "gone").mkdir()
+    script = f'rmdir "$PWD" && exec {GENERATOR} "$0"'
+    command = ["sh", "-c", script, "output"]
+    done = subprocess.run(
+        command, env={"KUBENS_ROOT": str(root)}, cwd=tmp_path / "gone", stderr=subprocess.PIPE, text=True
+    )
+    errors = [line for line in done.stderr.splitlines() if ": error: " in line]
+    assert done.returncode == 1
+    assert errors and all("cannot write" in line and "No such file or directory" in line for line in errors)
+
+
 @pytest.mark.parametrize("arguments", [(), ("a", "b"), ("a", "b", "c", "d")])
 def test_another_number_of_arguments_is_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = subprocess.run([str(GENERATOR), *arguments], cwd=tmp_path, capture_output=True, text=True)

@@ -63,7 +63,10 @@ def generate(arguments: list[str], environment: Mapping[bytes, bytes]) -> int:
 
 def _absolute(path: str) -> str:
     """systemd gives such; people need not."""
-    return path if path.startswith("/") else f"{posix.getcwd()}/{path}"
+    try:
+        return path if path.startswith("/") else f"{posix.getcwd()}/{path}"
+    except FileNotFoundError:
+        return path  # in a directory that was removed there is nothing, as whoever looks for it will say
 
 
 def _has_anything(configuration: Configuration) -> bool:
