@@ -92,7 +92,8 @@ def test_what_lives_and_cannot_be_made_anew(tmp_path: Path) -> None:
 
 def test_a_digest_tells_trees_apart_whichever_text_is_another() -> None:
     def digest(changed: str = "", text: str = "") -> str:
-        tree = Tree("kubens", "record" + "!" * (changed == "record"))
+        tree = Tree("kubens")
+        tree.record = "record" + "!" * (changed == "record")
         for number in range(200):
             tree.units[f"{number}.service" + "!" * (changed == f"name {number}")] = "!" * (changed == f"text {number}")
         tree.early["early.service"] = text + "!" * (changed == "early")

@@ -97,8 +97,7 @@ class Root:
         for name in self.names(path):
             if name.endswith(suffix) and name[0] != ".":
                 found.append(name)
-        found.sort()
-        return found if "".join(found).isascii() else in_byte_order(found)
+        return in_byte_order(found)
 
     def link(self, path: str) -> str | None:
         """What a link says, None where it is none."""
@@ -228,4 +227,5 @@ def byte_order(name: str) -> bytes:
 
 def in_byte_order(names: Collection[str]) -> list[str]:
     """Names on disk in their order, which is that of characters where there are no others than those of ASCII."""
-    return sorted(names, key=None if "".join(names).isascii() else byte_order)
+    found = sorted(names)
+    return found if "".join(found).isascii() else sorted(found, key=byte_order)

@@ -88,18 +88,20 @@ class Lookup:
             return names.with_instance(real, names.instance_of(name))
         return real
 
-    def dropin_directories(self, owner: str, suffix: str) -> list[str]:
-        """The directories of drop-ins for a name of a unit, or for its type, in the order of the search path, then of
-        the names. suffix: the type.
+    def dropin_directories(self, name: str, suffix: str) -> list[str]:
+        """The directories of drop-ins for a name of a unit of the type `suffix`, in the order of the search path, then
+        of the names that they are for.
         """
         shares = self._shares.get(suffix)
         if shares is None:
             ending = f"-.{suffix}.d"
             shares = self._shares[suffix] = any(ending in "/".join(present) for present in self.places.values())
-        if owner != suffix and ("@" in owner or (shares and "-" in owner)):
-            entries = [f"{name}.d" for name in names.dropin_names(owner)]
-        else:
-            entries = [f"{owner}.d"]
+        if "@" in name or (shares and "-" in name):
+            return self.directories(*(f"{owner}.d" for owner in names.dropin_names(name)))
+        return self.directories(f"{name}.d")
+
+    def directories(self, *entries: str) -> list[str]:
+        """Where there are these entries of the search path, in its order."""
         found = []
         for directory, present in self.places.items():
             for entry in entries:

@@ -62,7 +62,7 @@ def add(
 
 def _add_type(made: Plan, kind: str, networks: Networks) -> None:
     path = networks.types[kind]
-    tree = Tree(_type_tree(kind), "")
+    tree = Tree(_type_tree(kind))
     for unit, text in netns_units.generated(kind, "" if path.startswith(config.LIVE) else path).items():
         found = networks.taken.get(unit)
         if found == "masked":
@@ -118,7 +118,7 @@ class _Builder:
         if namespace is None:
             return None
         members = {**(live.members if live else {}), **namespace.members}
-        tree = Tree(namespace.record, "")
+        tree = Tree(namespace.record)
         # Sockets last: whether they join depends on what they start.
         order = sorted(members.values(), key=lambda member: names.suffix(member.unit) == "socket")
         kept = [member for member in order if self._add(namespace, member, live, tree)]

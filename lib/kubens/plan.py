@@ -81,7 +81,7 @@ class _Builder:
         self._inventory = inventory
         self._owners = owners
         self._wrapper = wrap.Wrapper(namespace, inventory)
-        self._dropins: dict[str, dict[str, str]] = {}
+        self._tree = Tree(namespace.name)
         # the real names of units: all that were looked at, with the names that brought them; those that are members
         self._tried: dict[str, str] = {}
         self._members: dict[str, None] = {}
@@ -102,7 +102,8 @@ class _Builder:
             return None
         tools = self._inventory.tools
         members = [member for name, member in namespace.members.items() if name not in refused]
-        tree = Tree(namespace.name, render.namespace_conf(namespace, members))
+        tree = self._tree
+        tree.record = render.namespace_conf(namespace, members)
         origin = f"{namespace.file}:{namespace.line}" if namespace.file else ""
         if namespace.file.startswith(LIVE) or not namespace.recorded:
             origin = ""
@@ -112,7 +113,6 @@ class _Builder:
         into[namespace.unit] = render.mount_namespace_service(
             namespace.name, self._members, namespace.when_missing, origin, tools, namespace.recorded
         )
-        tree.dropins = self._dropins
         tree.seal()
         if namespace.recorded:
             record = render.record_service(namespace.name, namespace.unit, tree.digest, tools)
@@ -192,7 +192,7 @@ class _Builder:
             self.findings.append(Finding(WARNING, file, line, unit.name, reason))
             if of_template:
                 # Its template's drop-in must not make it loadable.
-                self._dropins.setdefault(name or wrap.DROPIN, {})[unit.name] = render.text("", ())
+                self._tree.add_dropin(unit.name, name or wrap.DROPIN, render.text("", ()))
             return True
         refusals = wrap.refusals(unit, member.mode, self._namespace, self._inventory)
         text = ""
@@ -222,7 +222,7 @@ class _Builder:
                 self.findings += self._inventory.domains.get(unit.name, ())
         self._owners[unit.name] = self._namespace
         self._members[unit.name] = None
-        self._dropins.setdefault(name or wrap.DROPIN, {})[unit.name] = text
+        self._tree.add_dropin(unit.name, name or wrap.DROPIN, text)
         return True
 
     def _blocked(self, member: Member, refusals: list[Finding]) -> str:

@@ -94,7 +94,7 @@ class Pods:
 
 def _tree(name: str, pod: HostPod | None, files: dict[str, str], tools: dict[str, str]) -> Tree:
     """pod: None where only what lives is to be kept."""
-    tree = Tree(record_name(name), "")
+    tree = Tree(record_name(name))
     record = record_unit(name)
     tree.units.update((unit, files[unit]) for unit in sorted(files) if unit != record)
     if pod is not None and pod.start_at_boot:

@@ -27,9 +27,9 @@ class Tree:
 
     __slots__ = ("digest", "dropins", "early", "links", "name", "needs", "record", "units")
 
-    def __init__(self, name: str, record: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.record = record
+        self.record = ""
         self.needs: list[str] = []
         self.digest = ""
         self.units: dict[str, str] = {}
@@ -38,6 +38,7 @@ class Tree:
         self.links: dict[str, str] = {}
 
     def add_dropin(self, unit: str, name: str, text: str) -> None:
+        """name: the drop-in's, without the directory."""
         self.dropins.setdefault(name, {})[unit] = text
 
     def seal(self) -> None:

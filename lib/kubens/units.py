@@ -80,8 +80,8 @@ class Units:
         self._defined: dict[str, str] = {}
         # directory → the names of the drop-ins in it
         self._listed: dict[str, list[str]] = {}
-        # a type of units → the directories of drop-ins that all of it have
-        self._kinds: dict[str, list[tuple[str, str]]] = {}
+        # suffix → the directories of drop-ins that all units of the type have
+        self._of_types: dict[str, list[tuple[str, str]]] = {}
 
     def load(self, name: str) -> Unit | None:
         """The unit of that name or alias; None where there is none, or a mask."""
@@ -104,8 +104,8 @@ class Units:
 
     def _load(self, name: str) -> Unit | None:
         lookup = self.lookup
-        kind = names.suffix(name)
-        path = plain = lookup.plain_fragment(name, kind)
+        suffix = names.suffix(name)
+        path = plain = lookup.plain_fragment(name, suffix)
         if not plain:
             path = lookup.fragment(name)
             if not path:
@@ -124,24 +124,24 @@ class Units:
             if reason:
                 unit.unreadable = (path, 0, reason)
             unit_names = aliases.all_names(lookup, name, path)
-        unit.dropins = self._find_dropins(unit, unit_names, kind)
+        unit.dropins = self._find_dropins(unit, unit_names, suffix)
         for dropin in unit.dropins:
             self._apply(unit, dropin, fragment=False)
         if "ExecSearchPath" in unit.service and 0 < lookup.release < 250:
             del unit.service["ExecSearchPath"]  # no setting yet
         return unit
 
-    def _find_dropins(self, unit: Unit, unit_names: list[str], kind: str) -> list[str]:
+    def _find_dropins(self, unit: Unit, unit_names: list[str], suffix: str) -> list[str]:
         """The drop-ins of all names, by basename: the first directory wins, then byte order."""
-        of_kind = self._kinds.get(kind)
-        if of_kind is None:
-            directories = self.lookup.dropin_directories(kind, kind)
-            of_kind = self._kinds[kind] = [(kind, directory) for directory in directories]
+        of_type = self._of_types.get(suffix)
+        if of_type is None:
+            directories = self.lookup.directories(f"{suffix}.d")
+            of_type = self._of_types[suffix] = [(suffix, directory) for directory in directories]
         found = []
         for owner in unit_names:
-            for directory in self.lookup.dropin_directories(owner, kind):
+            for directory in self.lookup.dropin_directories(owner, suffix):
                 found.append((owner, directory))
-        found += of_kind
+        found += of_type
         if len(found) == 1 and found[0][0] == unit.name:
             owner, directory = found[0]
             return [f"{directory}/{entry}" for entry in self._conf_files(unit, owner, directory)]

@@ -117,6 +117,7 @@ class Wrapper:
         return render.text(f"{member.file}:{member.line}", (("Service", service),), self.bond)
 
     def _wrap(self, unit: Unit, settings: list[tuple[str, str]]) -> None:
+        """Add the unit's commands, wrapped, and what else they need."""
         first = None
         for key in self._keys:
             commands = unit.commands.get(key)

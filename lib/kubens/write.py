@@ -78,8 +78,7 @@ def _write_problems(errors: list[str], output: str, known: dict[str, bool]) -> N
 
     posix.chdir(output)
     _make_file(PROBLEMS, failures.problems_service(errors))
-    _make_directory("multi-user.target.wants", known)
-    _make_link(f"../{PROBLEMS}", f"multi-user.target.wants/{PROBLEMS}")
+    _make_link(f"../{PROBLEMS}", f"multi-user.target.wants/{PROBLEMS}", known)
 
 
 def _write_tree(tree: Tree, output: str, early: str, known: dict[str, bool]) -> None:
@@ -93,8 +92,7 @@ def _write_tree(tree: Tree, output: str, early: str, known: dict[str, bool]) -> 
     _make_file(f"{staging}/namespace.conf", tree.record)
     _make_file(f"{staging}/{tree.digest}", "")
     for path, target in tree.links.items():
-        _make_directory(f"{staging}/units/{path[: path.rindex('/')]}", known)
-        _make_link(target, f"{staging}/units/{path}")
+        _make_link(target, f"{staging}/units/{path}", known)
     for name, text in tree.units.items():
         _make_file(name, text)
         try:
@@ -110,15 +108,13 @@ def _write_tree(tree: Tree, output: str, early: str, known: dict[str, bool]) -> 
             _make_file(unit, text)
         posix.chdir(output)
         for unit in texts:
-            _make_directory(f"{unit}.d", known)
-            _make_link(f"../.kubens/{tree.name}/dropins/{name}/{unit}", f"{unit}.d/{name}")
+            _make_link(f"../.kubens/{tree.name}/dropins/{name}/{unit}", f"{unit}.d/{name}", known)
     for name, text in tree.early.items():
         _make_file(f"{staging}/units/{name}", text)
         _make_file(f"{early}/{name}", text)
     posix.rename(staging, final)
     for path, target in tree.links.items():
-        _make_directory(path[: path.rindex("/")], known)
-        _make_link(target, path)
+        _make_link(target, path, known)
 
 
 def _take_back(tree: Tree, output: str, early: str) -> None:
@@ -149,7 +145,9 @@ def _make_directory(path: str, known: dict[str, bool]) -> bool:
     return is_new
 
 
-def _make_link(target: str, path: str) -> None:
+def _make_link(target: str, path: str, known: dict[str, bool]) -> None:
+    """Make a link, and the directory that it is in, where there is none."""
+    _make_directory(path[: path.rindex("/")], known)
     try:
         posix.symlink(target, path)
     except FileExistsError:
