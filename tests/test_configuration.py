@@ -97,8 +97,8 @@ def test_a_file_of_nothing_masks(nothing: Content, root: Path) -> None:
 
 
 def test_files_are_read_in_byte_order_of_their_names(root: Path) -> None:
-    names = ["10", "9", "B", "a", "a-", "a.b", "é", "\U0001f600", "\uffee"]
-    ordered = ["10", "9", "B", "a-", "a.b", "a", "é", "\uffee", "\U0001f600"]
+    names = ["10", "9", "B", "a", "a-", "a.b", "é", "\U0001f600", "\uffee", "\udc80"]
+    ordered = ["10", "9", "B", "a-", "a.b", "a", "\udc80", "é", "\uffee", "\U0001f600"]
     files: dict[str, Content] = {
         f"{('/etc/kubens', '/usr/lib/kubens')[place % 2]}/{name}.conf": f"[MountNamespace]\nName=n{place}\n"
         for place, name in enumerate(names)

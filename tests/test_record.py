@@ -97,10 +97,13 @@ def test_a_digest_tells_trees_apart_whichever_text_is_another() -> None:
         for number in range(200):
             tree.units[f"{number}.service" + "!" * (changed == f"name {number}")] = "!" * (changed == f"text {number}")
         tree.early["early.service"] = text + "!" * (changed == "early")
+        tree.add_dropin("a.service", "x.conf" + "!" * (changed == "drop-in"), "!" * (changed == "drop-in text"))
+        tree.add_dropin("b.service" + "!" * (changed == "drop-in of"), "y.conf", "")
         tree.seal()
         return tree.digest
 
-    changes = ["", "record", "early", *(f"{what} {number}" for what in ("name", "text") for number in range(200))]
+    others = ("", "record", "early", "drop-in", "drop-in text", "drop-in of")
+    changes = [*others, *(f"{what} {number}" for what in ("name", "text") for number in range(200))]
     assert len({digest(change) for change in changes}) == len(changes)
     assert digest() == digest()
     # What is exchanged, too, at whatever distance.
